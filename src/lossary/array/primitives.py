@@ -1,0 +1,271 @@
+"""The numerical operations that every loss shares, each with a right value and gradient at its singular points.
+
+An operation has one portable definition in the array API. Where a framework has a native one that is faster, leaner or
+more exact, an explicit `if` takes it. The rule that keeps gradients finite: `where(c, f(x), y)` still differentiates
+`f` where `c` is false, and `0 * inf` is NaN, so the argument of `f` is made harmless first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lossary.array.namespace import Array, Namespace, eager, is_jax, is_tensorflow, is_torch, namespace
+
+
+def apply_where(xp: Namespace, condition: Array, f: Callable[[Array], Array], x: Array, fill: float) -> Array:
+    """`f(x)` where `condition` holds and `fill` elsewhere; `f` sees 1 there, so its gradient there is 0, never NaN."""
+    return xp.where(condition, f(xp.where(condition, x, 1.0)), fill)
+
+
+def stop_gradient(x: Array) -> Array:
+    """`x` as a constant."""
+    if is_torch(x):
+        return x.detach()
+    if is_jax(x):
+        import jax
+
+        return jax.lax.stop_gradient(x)
+    if is_tensorflow(x):
+        import tensorflow as tf
+
+        return tf.stop_gradient(x)
+    return x
+
+
+def tiny(xp: Namespace, x: Array) -> float:
+    """The smallest normal number of the dtype of `x` (float32 or float64)."""
+    return 2.2250738585072014e-308 if x.dtype == xp.float64 else 1.1754943508222875e-38
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    """log(exp(x) / Σ exp(x)) along `axis`. A logit of -inf is an impossible class and moves no other."""
+    if is_torch(x):
+        import torch
+
+        return torch.log_softmax(x, axis)
+    if is_jax(x):
+        import jax
+
+        return jax.nn.log_softmax(x, axis)
+    if is_tensorflow(x):
+        import tensorflow as tf
+
+        return tf.nn.log_softmax(x, axis)
+    xp = namespace(x)
+    shifted = x - xp.max(x, axis=axis, keepdims=True)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+
+
+def softmax(x: Array, axis: int) -> Array:
+    if is_torch(x):
+        import torch
+
+        return torch.softmax(x, axis)
+    if is_jax(x):
+        import jax
+
+        return jax.nn.softmax(x, axis)
+    if is_tensorflow(x):
+        import tensorflow as tf
+
+        return tf.nn.softmax(x, axis)
+    return namespace(x).exp(log_softmax(x, axis))
+
+
+def log_sigmoid(x: Array) -> Array:
+    """log(1 / (1 + exp(-x))), exact in both tails."""
+    if is_torch(x):
+        import torch.nn.functional as F
+
+        return F.logsigmoid(x)
+    if is_jax(x):
+        import jax
+
+        return jax.nn.log_sigmoid(x)
+    if is_tensorflow(x):
+        import tensorflow as tf
+
+        return tf.math.log_sigmoid(x)
+    xp = namespace(x)
+    return -xp.logaddexp(xp.zeros_like(x), -x)
+
+
+def sigmoid(x: Array) -> Array:
+    if is_torch(x):
+        import torch
+
+        return torch.sigmoid(x)
+    if is_jax(x):
+        import jax
+
+        return jax.nn.sigmoid(x)
+    if is_tensorflow(x):
+        import tensorflow as tf
+
+        return tf.math.sigmoid(x)
+    return namespace(x).exp(log_sigmoid(x))
+
+
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)), exact in both tails."""
+    return -log_sigmoid(-x)
+
+
+def power(xp: Namespace, base: Array, exponent: float) -> Array:
+    """`base ** exponent` for base ≥ 0, with gradient 0 at 0 where the true one is infinite (exponent < 1)."""
+    if exponent == 0:
+        return xp.ones_like(base)
+    if exponent == 1:
+        return base
+    if exponent >= 1:
+        return base**exponent
+    # below the smallest normal number the derivative would overflow before it meets the factor that tames it
+    return apply_where(xp, base > tiny(xp, base), lambda b: b**exponent, base, 0.0)
+
+
+def sqrt(xp: Namespace, x: Array) -> Array:
+    """√x for x ≥ 0, with gradient 0 at 0."""
+    return apply_where(xp, x > 0, xp.sqrt, x, 0.0)
+
+
+def divide(xp: Namespace, numerator: Array, denominator: Array, fill: float = 0.0) -> Array:
+    """`numerator / denominator`, and `fill` where the denominator is 0."""
+    usable = denominator != 0
+    return xp.where(usable, numerator / xp.where(usable, denominator, 1.0), fill)
+
+
+def xlogy(xp: Namespace, x: Array, y: Array) -> Array:
+    """x·log y for x ≥ 0, and 0 with gradient 0 where x is 0, whatever y is."""
+    return xp.where(x > 0, x, 0.0) * xp.log(xp.where(x > 0, y, 1.0))
+
+
+def pick(values: Array, index: Array, axis: int) -> Array:
+    """The entry of `values` at `index` along `axis`, which disappears: the log-probability of the true class, say.
+
+    `index` has the shape of `values` without `axis`, and holds valid indices.
+    """
+    xp = namespace(values)
+    if is_torch(values):
+        # gather takes any valid int64 index without the promotion work of the portable call
+        return values.gather(axis, index.long().unsqueeze(axis)).squeeze(axis)
+    if is_tensorflow(values):
+        import tensorflow as tf
+
+        rank = values.shape.rank
+        axis %= rank
+        if axis != rank - 1:
+            values = tf.transpose(values, [a for a in range(rank) if a != axis] + [axis])
+        return tf.gather(values, index, axis=-1, batch_dims=rank - 1)
+    picked = xp.take_along_axis(values, xp.expand_dims(xp.astype(index, xp.int64), axis=axis), axis=axis)
+    return xp.squeeze(picked, axis=axis)
+
+
+def lookup(vector: Array, index: Array) -> Array:
+    """The entry of `vector` for each of the valid indices in `index`, whose shape the result has."""
+    if is_torch(vector):
+        return vector[index.long()]
+    xp = namespace(vector)
+    if is_tensorflow(vector):
+        return xp.take(vector, index)
+    return xp.reshape(xp.take(vector, xp.reshape(index, (-1,)), axis=0), index.shape)
+
+
+def along(xp: Namespace, vector: Array, ndim: int, axis: int) -> Array:
+    """A vector laid along one axis of an array of `ndim` axes, the others of length 1."""
+    return xp.reshape(vector, tuple(-1 if a == axis % ndim else 1 for a in range(ndim)))
+
+
+def flatten_from(x: Array, axis: int) -> Array:
+    """`x` with its axes from `axis` on joined into one (of length 1 where there are none)."""
+    if is_tensorflow(x):
+        import tensorflow as tf
+
+        leading = [n if n is not None else tf.shape(x)[i] for i, n in enumerate(sizes(x)[:axis])]
+        return tf.reshape(x, [*leading, -1])
+    shape = sizes(x)
+    return namespace(x).reshape(x, (*shape[:axis], _product(shape[axis:])))
+
+
+def class_sums(values: Array, index: Array, classes: int, batch: bool) -> Array:
+    """Σ of `values` over the places of each class: shape (N, classes), or (classes,) without a batch axis.
+
+    `values` and `index` have one shape, (N, *) or (*).
+    """
+    xp = namespace(values)
+    if is_torch(values) and not _compiling(values):
+        # scatter_add reads each place once; the comparison below reads it once per class
+        images = index.shape[0] if batch else 1
+        flat = values.reshape(images, -1)
+        sums = flat.new_zeros((images, classes)).scatter_add(1, index.long().reshape(images, -1), flat)
+        return sums if batch else sums[0]
+    # no one-hot tensor where a compiler (XLA, Inductor) fuses the comparison with the sum
+    hit = xp.expand_dims(index, axis=-1) == xp.astype(xp.arange(classes), index.dtype)
+    axes = tuple(range(1 if batch else 0, index.ndim if hasattr(index, "ndim") else index.shape.rank))
+    return xp.sum(xp.where(hit, xp.expand_dims(values, axis=-1), 0.0), axis=axes)
+
+
+def _compiling(x: Array) -> bool:
+    import torch
+
+    return torch.compiler.is_compiling()
+
+
+def elementwise(values: Callable[..., Array], slope: Callable[..., Array] | None, xp: Namespace, x: Array) -> Array:
+    """`values(xp, x)`, whose derivative is `slope(xp, x)`.
+
+    In eager torch the two are computed in one pass and the graph keeps x and the slope only, where autograd would keep
+    every intermediate. Compilers fuse the formula by themselves, and NumPy has no gradient.
+    """
+    if slope is not None and is_torch(x) and not _compiling(x) and x.requires_grad:
+        from lossary.array.torch_native import Elementwise
+
+        return Elementwise.apply(values, slope, x)[0]  # pyright: ignore
+    return values(xp, x)
+
+
+def sizes(x: Array) -> tuple[int | None, ...]:
+    """The shape as a tuple; an axis whose size is unknown while TensorFlow traces is None."""
+    return tuple(x.shape.as_list()) if is_tensorflow(x) else tuple(x.shape)
+
+
+def size(x: Array) -> Any:
+    """The number of elements: an int, or a 0-d tensor where TensorFlow does not know it yet."""
+    shape = sizes(x)
+    if None in shape:
+        import tensorflow as tf
+
+        return tf.size(x)
+    return _product(shape)
+
+
+def _product(shape: tuple[int | None, ...]) -> int:
+    count = 1
+    for n in shape:  # a plain loop, because torch.compile follows it where it does not follow math.prod
+        count *= n or 0
+    return count
+
+
+__all__ = [
+    "along",
+    "apply_where",
+    "class_sums",
+    "divide",
+    "eager",
+    "elementwise",
+    "flatten_from",
+    "log_sigmoid",
+    "log_softmax",
+    "lookup",
+    "pick",
+    "power",
+    "sigmoid",
+    "size",
+    "sizes",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "stop_gradient",
+    "tiny",
+    "xlogy",
+]

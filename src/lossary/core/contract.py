@@ -1,0 +1,241 @@
+"""What a call accepts, and what it says when something else comes.
+
+Shapes and dtypes are always checked: that costs microseconds and never reads a value. Values are read where that costs
+no wait (labels in eager CPU code) and, for everything else, inside `with lossary.checked():`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from lossary.array.namespace import Array, Namespace, convert, eager, is_array, is_numpy, kind, namespace, to_numpy
+from lossary.array.primitives import sizes
+
+Shape = tuple[int | None, ...]
+
+_checked = contextvars.ContextVar("lossary_checked", default=False)
+
+
+@contextlib.contextmanager
+def checked() -> Iterator[None]:
+    """Inside this block every call also checks values: ranges, one-hot targets, probabilities, box order, labels.
+
+    Reading values makes the program wait for the device, so it is not the default. Code that is being compiled or
+    traced has no values to read and is not checked.
+
+    >>> import numpy as np, lossary
+    >>> with lossary.checked():
+    ...     lossary.BCELoss()(np.zeros(2), np.array([0.0, 255.0]))
+    Traceback (most recent call last):
+    ValueError: BCELoss: `target` must lie in [0, 1]; got 255 at [1]. This looks like a mask stored as 0 and 255: pass `mask > 127`.
+    """
+    token = _checked.set(True)
+    try:
+        yield
+    finally:
+        _checked.reset(token)
+
+
+def checking(x: Array) -> bool:
+    """Whether the values of `x` are to be checked in this call."""
+    return eager(x) and _checked.get()
+
+
+# --- arrays ----------------------------------------------------------------------------------------------------------
+
+
+def arrays(name: str, prediction: Array, **others: Array | None) -> tuple[Namespace, dict[str, Array]]:
+    """The namespace of the prediction, and the other arrays of the call in its library.
+
+    NumPy arrays may stand beside JAX and TensorFlow ones, as those libraries allow; torch refuses them, and so do we.
+    """
+    if not is_array(prediction):
+        raise TypeError(
+            f"{name}: `prediction` must be an array of torch, JAX, TensorFlow or NumPy; got {kind(prediction)}"
+        )
+    library = kind(prediction)
+    converted: dict[str, Array] = {}
+    for argument, value in others.items():
+        if value is None:
+            continue
+        if not is_array(value):
+            raise TypeError(f"{name}: `{argument}` must be an array like `prediction` ({library}); got {kind(value)}")
+        if kind(value) != library:
+            if not is_numpy(value) or library == "torch":
+                raise TypeError(
+                    f"{name}: `prediction` is an array of {library} and `{argument}` of {kind(value)}; "
+                    "convert one of them"
+                )
+            value = convert(value, prediction)
+        converted[argument] = value
+    return namespace(prediction), converted
+
+
+def compute_dtype(name: str, xp: Namespace, prediction: Array, argument: str = "prediction") -> Any:
+    """float64 for float64, float32 for every other floating dtype."""
+    dtype = prediction.dtype
+    if dtype == xp.float64:
+        return xp.float64
+    if dtype == xp.float32 or "float16" in str(dtype):  # bfloat16 too
+        return xp.float32
+    raise TypeError(f"{name}: `{argument}` must be floating; got dtype {dtype}. Convert it to float32 first.")
+
+
+def cast(xp: Namespace, x: Array, dtype: Any) -> Array:
+    return x if x.dtype == dtype else xp.astype(x, dtype)
+
+
+def is_integer(x: Array) -> bool:
+    """Whether the dtype is an integer or bool one, of any width."""
+    text = str(x.dtype)
+    return "int" in text or "bool" in text
+
+
+def operands(name: str, declared: tuple[str, ...], given: Mapping[str, Any]) -> None:
+    """Refuses arguments that the loss does not take, and misses those it needs."""
+    for argument in given:
+        if argument not in declared:
+            takes = f"it takes {', '.join(declared)}" if declared else "it takes none beyond the common ones"
+            raise TypeError(f"{name}: unknown argument `{argument}`; {takes}")
+
+
+# --- shapes ----------------------------------------------------------------------------------------------------------
+
+
+def agree(a: Shape, b: Shape) -> bool:
+    """Whether two shapes are equal; a size that TensorFlow does not know yet equals any."""
+    return len(a) == len(b) and all(m is None or n is None or m == n for m, n in zip(a, b, strict=True))
+
+
+def same_shape(name: str, prediction: Array, target: Array, argument: str = "target") -> None:
+    p, t = sizes(prediction), sizes(target)
+    if agree(p, t):
+        return
+    hint = ""
+    if tuple(n for n in p if n != 1) == tuple(n for n in t if n != 1):
+        hint = " They differ by axes of length 1: squeeze or reshape one of them."
+    raise ValueError(
+        f"{name}: `prediction` has shape {p} and `{argument}` {t}; they must have the same shape, nothing is "
+        f"broadcast.{hint}"
+    )
+
+
+def leading(xp: Namespace, name: str, argument: str, x: Array, shape: Shape) -> Array:
+    """`x` with axes of length 1 appended, after checking that it has `shape` or its leading axes."""
+    s = sizes(x)
+    if not agree(s, shape[: len(s)]):
+        raise ValueError(
+            f"{name}: `{argument}` has shape {s}; it must have the shape of the unreduced loss, {shape}, or its "
+            "leading axes"
+        )
+    for _ in range(len(shape) - len(s)):
+        x = xp.expand_dims(x, axis=-1)
+    return x
+
+
+def as_mask(xp: Namespace, name: str, mask: Array) -> Array:
+    """A mask as bool; integers are taken as flags, floats refused, because they look like weights."""
+    if mask.dtype == xp.bool:
+        return mask
+    if is_integer(mask):
+        return mask != 0
+    raise TypeError(f"{name}: `mask` must be bool; got dtype {mask.dtype}. For weights pass `sample_weight`.")
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def first_bad(x: Array, bad: Any) -> tuple[Any, list[int]]:
+    """The first value at which `bad` (a bool NumPy array) holds, and its index."""
+    position = [int(i) for i in np.argwhere(bad)[0]]
+    return to_numpy(x)[tuple(position)], position
+
+
+def shown(value: Any) -> str:
+    return f"{float(value):g}" if np.issubdtype(np.asarray(value).dtype, np.floating) else str(int(value))
+
+
+def within(
+    name: str, argument: str, x: Array, low: float, high: float, where: Array | None = None, hint: str = ""
+) -> None:
+    """Every counted value of `x` lies in [low, high]; NaN does not."""
+    values = to_numpy(x)
+    bad = ~((values >= low) & (values <= high))
+    if where is not None:
+        bad &= np.broadcast_to(to_numpy(where), bad.shape)
+    if bad.any():
+        value, position = first_bad(x, bad)
+        raise ValueError(
+            f"{name}: `{argument}` must lie in [{low:g}, {high:g}]; got {shown(value)} at {position}."
+            + (f" {hint}" if hint else "")
+        )
+
+
+def labels(name: str, target: Array, low: int, high: int, ignore_index: int | None, where: Array | None = None) -> None:
+    """Every integer label is in [low, high] or is the ignored one."""
+    values = to_numpy(target).astype(np.int64)
+    bad = (values < low) | (values > high)
+    if not bad.any():
+        return
+    if ignore_index is not None:
+        bad &= values != ignore_index
+    if where is not None:
+        bad &= to_numpy(where)
+    if not bad.any():
+        return
+    value, position = first_bad(target, bad)
+    present = set(np.unique(values).tolist())
+    if present <= {0, 255} and high == 1:
+        cure = "This looks like a mask stored as 0 and 255: pass `mask > 127`."
+    elif value in (255, -1, -100):
+        cure = f"If it marks places to leave out, pass `ignore_index={int(value)}`."
+    elif value == high + 1 and 0 not in present:
+        cure = "Labels start at 0: subtract 1."
+    else:
+        cure = "Correct the labels, or give the model as many outputs as there are classes."
+    raise ValueError(f"{name}: label {int(value)} at {position} is not in [{low}, {high}]. {cure}")
+
+
+def distribution(name: str, argument: str, x: Array, axis: int, where: Array | None = None) -> None:
+    """Non-negative and of sum 1 along `axis`."""
+    values = np.moveaxis(to_numpy(x).astype(np.float64), axis, -1)
+    # half precision rounds each of C probabilities by up to 2**-9
+    tolerance = 1e-3 + 2e-3 * (values.shape[-1] if "16" in str(x.dtype) else 0)
+    total = values.sum(-1)
+    bad = ~((values >= -1e-6).all(-1) & (np.abs(total - 1) <= tolerance))
+    if where is not None:
+        bad &= to_numpy(where)
+    if bad.any():
+        position = [int(i) for i in np.argwhere(bad)[0]]
+        raise ValueError(
+            f"{name}: `{argument}` must be a distribution along axis {axis} (non-negative, sum 1); at {position} it "
+            f"holds {np.array2string(values[tuple(position)], precision=3, threshold=6)}"
+        )
+
+
+def looks_like_probabilities(name: str, logits: Array, axis: int | None, where: Array | None) -> None:
+    """Refuses logits that are probabilities: a second softmax puts a floor under the loss."""
+    values = to_numpy(logits).astype(np.float64)
+    if where is not None:
+        counted = to_numpy(where)
+        if axis is not None:
+            values = np.moveaxis(values, axis, -1)[counted]
+            axis = -1
+        else:
+            values = values[counted]
+    if values.size == 0 or not ((values >= 0) & (values <= 1)).all() or (values == values.flat[0]).all():
+        return
+    if axis is None and values.size < 16:
+        return  # a few logits may well lie in [0, 1]; sixteen do not by chance
+    if axis is not None and not np.allclose(values.sum(axis), 1, atol=1e-3):
+        return
+    raise ValueError(
+        f"{name}: `prediction` should hold logits, but all values lie in [0, 1]"
+        + (f" and sum to 1 along axis {axis}" if axis is not None else "")
+        + "; these look like probabilities. Pass the values before the softmax or sigmoid, or set from_logits=False."
+    )

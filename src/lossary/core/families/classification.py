@@ -1,0 +1,295 @@
+"""What every loss of labels shares: the task, the class axis, the link, which places count, how targets are read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from lossary.array.namespace import Array, Namespace, eager, on_cpu
+from lossary.array.primitives import along, log_softmax, lookup, sigmoid, sizes, softmax, tiny
+from lossary.core import contract
+from lossary.core.families.elements import both, keep, places, rank
+from lossary.core.loss import Loss, family
+from lossary.core.options import option
+
+Task = Literal["binary", "multilabel", "multiclass"]
+
+
+@dataclasses.dataclass
+class ClassBatch:
+    """A prepared batch of scores and labels.
+
+    Exactly one of `index` and `share` is set. `index` holds valid class indices (multiclass) or 0 and 1 (otherwise);
+    `share` the probability that the target gives to each class, in the shape of `scores`.
+    """
+
+    xp: Namespace
+    task: Task
+    axis: int | None  # of the classes; None for binary
+    scores: Array  # logits in the compute dtype, 0 where a place does not count
+    index: Array | None
+    share: Array | None
+    counted: Array | None
+    weight: Array | None  # sample weights as given, with the rank of the unreduced loss
+    wanted: frozenset[str] = frozenset()  # what the parts of a sum will read: "log_p", "p", "scores"
+    memo: dict[Any, Any] = dataclasses.field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]  # what they share
+
+    @property
+    def classes(self) -> int:
+        """How many classes lie along the class axis (1 for binary)."""
+        count = 1 if self.axis is None else sizes(self.scores)[self.axis]
+        if count is None:
+            raise ValueError("the number of classes must be known while tracing; give the class axis a fixed size")
+        return count
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the first axis of the labels numbers samples; a class axis of 0 is a sample without its batch."""
+        return self.axis != 0 and len(sizes(self.scores)) > 0
+
+    @property
+    def spatial(self) -> tuple[int, ...]:
+        """The axes of the scores that are neither samples nor classes."""
+        first = 1 if self.has_images else 0
+        return tuple(a for a in range(first, len(sizes(self.scores))) if a != self.axis)
+
+    def log_p(self) -> Array:
+        """Log-probabilities of all classes (multiclass)."""
+        assert self.axis is not None
+        if "log_p" not in self.memo:
+            self.memo["log_p"] = log_softmax(self.scores, self.axis)
+        return self.memo["log_p"]
+
+    def p(self) -> Array:
+        """Probabilities of all classes; from the log-probabilities if a part of the sum needs those anyway."""
+        if "p" not in self.memo:
+            if self.task != "multiclass" or self.axis is None:
+                self.memo["p"] = sigmoid(self.scores)
+            elif "log_p" in self.wanted:
+                self.memo["p"] = self.xp.exp(self.log_p())
+            else:
+                self.memo["p"] = softmax(self.scores, self.axis)
+        return self.memo["p"]
+
+
+@family
+class ClassificationLoss(Loss):
+    """Losses of scores against labels.
+
+    `task` says what the scores are: `"binary"`, one score per place, target of the same shape; `"multilabel"`, one
+    score per class and place, `(N, C, *)`, target of the same shape; `"multiclass"`, `(N, C, *)` scores and `(N, *)`
+    class indices or `(N, C, *)` distributions.
+    """
+
+    task: Task = option(kw_only=False)
+    class_axis: int = option(default=1)
+    ignore_index: int | None = option(default=None)
+    class_weight: Sequence[float] | None = option(default=None, low=0)
+
+    reads_probabilities = True  # whether the scores are logits of probabilities (margins are not)
+
+    def check_options(self) -> None:
+        super().check_options()
+        if self.task == "binary" and self.class_weight is not None:
+            raise ValueError(
+                "`class_weight` needs classes, and task='binary' has one; weigh positives with `pos_weight` or "
+                "`alpha`, or places with `sample_weight`"
+            )
+
+    def preparation_key(self) -> tuple[Any, ...]:
+        return ("classes", self.task, self.class_axis, self.ignore_index, self.takes_logits, self.reads_probabilities)
+
+    @property
+    def takes_logits(self) -> bool:
+        return True
+
+    def prepare(
+        self,
+        prediction: Array,
+        target: Array,
+        *,
+        mask: Array | None,
+        sample_weight: Array | None,
+        operands: Mapping[str, Array],
+    ) -> ClassBatch:
+        name = type(self).__name__
+        contract.operands(name, self.operands, operands)
+        xp, others = contract.arrays(name, prediction, target=target, mask=mask, sample_weight=sample_weight)
+        target = others["target"]
+        if contract.is_integer(target) and target.dtype != xp.bool:
+            target = _wide(xp, target)
+        dtype = contract.compute_dtype(name, xp, prediction)
+        axis = self._axis(prediction)
+        dense = self._target_is_dense(prediction, target, axis)
+        shape = sizes(prediction) if self.task != "multiclass" else _without(sizes(prediction), axis)
+        counted, weight = places(xp, name, shape, dtype, others)
+        counted = both(xp, counted, self._not_ignored(xp, target, dense))
+        scores = contract.cast(xp, prediction, dtype)
+        if contract.checking(prediction):
+            self._check_scores(scores, axis, counted)
+        place_axis = axis if self.task == "multiclass" else None
+        scores = keep(xp, counted, scores, place_axis)
+        if not self.takes_logits:
+            scores = self._logits(xp, scores)
+        batch = ClassBatch(xp, self.task, axis, scores, None, None, counted, weight)
+        if dense:
+            batch.share = self._share(xp, target, dtype, counted, axis)
+        else:
+            batch.index, batch.counted = self._index(xp, target, counted, batch.classes)
+        return batch
+
+    # --- shapes ---------------------------------------------------------------------------------------------------
+
+    def _axis(self, prediction: Array) -> int | None:
+        """The class axis as a non-negative number."""
+        name, ndim = type(self).__name__, rank(prediction)
+        if self.task == "binary":
+            return None
+        if ndim == 1 and self.class_axis in (1, -1):
+            return 0  # one sample without its batch axis, as vmap gives it
+        if not -ndim <= self.class_axis < ndim:
+            raise ValueError(
+                f"{name}: `prediction` has shape {sizes(prediction)}, which has no axis {self.class_axis} "
+                "(`class_axis`) for the classes"
+            )
+        axis = self.class_axis % ndim
+        classes = sizes(prediction)[axis]
+        if self.class_weight is not None and classes is not None and len(self.class_weight) != classes:
+            raise ValueError(
+                f"{name}: `class_weight` has {len(self.class_weight)} numbers, but `prediction` of shape "
+                f"{sizes(prediction)} has {classes} classes along axis {axis}"
+            )
+        return axis
+
+    def _target_is_dense(self, prediction: Array, target: Array, axis: int | None) -> bool:
+        """Whether a multiclass target is a distribution over classes; raises where it is neither that nor labels."""
+        name = type(self).__name__
+        p, t = sizes(prediction), sizes(target)
+        if self.task != "multiclass":
+            contract.same_shape(name, prediction, target)
+            return not contract.is_integer(target)
+        assert axis is not None
+        labels = _without(p, axis)
+        if contract.agree(t, p):
+            if self.ignore_index is not None:
+                raise ValueError(
+                    f"{name}: `ignore_index` marks integer labels, but `target` of shape {t} holds a distribution per "
+                    "place; leave places out with `mask`"
+                )
+            return True
+        if not contract.agree(t, labels):
+            hint = ""
+            if len(t) == len(p) and t[axis] == 1:
+                hint = f" Drop the axis of length 1 at {axis}."
+            elif len(t) == len(labels) and p[-1] is not None and contract.agree(t, p[:-1]):
+                hint = " The classes seem to be on the last axis: pass class_axis=-1."
+            raise ValueError(
+                f"{name}: `prediction` has shape {p} with classes on axis {axis}, and `target` {t}; "
+                f"expected class indices of shape {labels} or distributions of shape {p}.{hint}"
+            )
+        if not contract.is_integer(target):
+            raise TypeError(
+                f"{name}: class indices must be integers; `target` of shape {t} has dtype {target.dtype}. "
+                f"Convert it, or pass distributions of shape {p}."
+            )
+        return False
+
+    # --- places and targets ---------------------------------------------------------------------------------------
+
+    def _not_ignored(self, xp: Namespace, target: Array, dense: bool) -> Array | None:
+        if self.ignore_index is None or (dense and self.task == "multiclass"):
+            return None
+        if target.dtype == xp.bool:
+            return None
+        return target != self.ignore_index
+
+    def _index(self, xp: Namespace, target: Array, counted: Array | None, classes: int) -> tuple[Array, Array | None]:
+        """Labels as valid indices, and the places that count. A label out of range raises where that costs no wait;
+        elsewhere its place does not count, because the alternative is to read foreign memory."""
+        name = type(self).__name__
+        if target.dtype == xp.bool:
+            return (xp.astype(target, xp.int32), counted) if self.task == "multiclass" else (target, counted)
+        high = classes - 1 if self.task == "multiclass" else 1
+        low = 0 if self.reads_probabilities or self.task == "multiclass" else -1
+        if eager(target) and (on_cpu(target) or contract.checking(target)):
+            contract.labels(name, target, low, high, self.ignore_index, counted)
+        else:
+            counted = both(xp, counted, xp.logical_and(target >= low, target <= high))
+        if self.task != "multiclass":
+            return target > 0, counted
+        if counted is not None:
+            target = xp.where(counted, target, xp.zeros_like(target))
+        return target, counted
+
+    def _share(self, xp: Namespace, target: Array, dtype: Any, counted: Array | None, axis: int | None) -> Array:
+        """A target of probabilities, in the compute dtype."""
+        if contract.checking(target):
+            name = type(self).__name__
+            if self.task == "multiclass":
+                assert axis is not None
+                contract.distribution(name, "target", target, axis, counted)
+            else:
+                hint = "This looks like a mask stored as 0 and 255: pass `mask > 127`." if _has_255(target) else ""
+                contract.within(name, "target", target, 0 if self.reads_probabilities else -1, 1, counted, hint)
+        return keep(xp, counted, contract.cast(xp, target, dtype), axis if self.task == "multiclass" else None)
+
+    # --- links ----------------------------------------------------------------------------------------------------
+
+    def _logits(self, xp: Namespace, p: Array) -> Array:
+        """Probabilities through the inverse of the link. Adding the smallest normal number changes no other
+        probability, and keeps value and slope of the logarithm finite at 0."""
+        if self.task == "multiclass":
+            return xp.log(p + tiny(xp, p))
+        return xp.log(p + tiny(xp, p)) - xp.log((1.0 - p) + tiny(xp, p))
+
+    def _check_scores(self, scores: Array, axis: int | None, counted: Array | None) -> None:
+        name = type(self).__name__
+        classes = axis if self.task == "multiclass" else None
+        if not self.takes_logits:
+            if classes is None:
+                contract.within(name, "prediction", scores, 0, 1, counted, "Logits need from_logits=True.")
+            else:
+                contract.distribution(name, "prediction", scores, classes, counted)
+        elif self.reads_probabilities:
+            contract.looks_like_probabilities(name, scores, classes, counted)
+
+
+@family
+class ProbabilityLoss(ClassificationLoss):
+    """Classification losses that read the scores as probabilities: logits through sigmoid or softmax."""
+
+    from_logits: bool = option(default=True)
+
+    @property
+    def takes_logits(self) -> bool:
+        return self.from_logits
+
+
+def class_vector(xp: Namespace, values: Sequence[float], like: Array) -> Array:
+    """One number per class as an array beside `like`."""
+    if hasattr(like, "device") and hasattr(like, "new_tensor"):
+        return like.new_tensor(values)
+    return xp.asarray(values, dtype=like.dtype)
+
+
+def by_class(batch: ClassBatch, values: Sequence[float]) -> Array:
+    """The number of each place's class: by its label, or along the class axis of dense and multilabel targets."""
+    vector = class_vector(batch.xp, values, batch.scores)
+    if batch.task == "multiclass" and batch.index is not None:
+        return lookup(vector, batch.index)
+    assert batch.axis is not None
+    return along(batch.xp, vector, rank(batch.scores), batch.axis)
+
+
+def _without(shape: contract.Shape, axis: int | None) -> contract.Shape:
+    return shape if axis is None else (*shape[:axis], *shape[axis + 1 :])
+
+
+def _wide(xp: Namespace, labels: Array) -> Array:
+    """Integer labels in a dtype that holds every label and every `ignore_index`."""
+    return labels if labels.dtype in (xp.int32, xp.int64) else xp.astype(labels, xp.int32)
+
+
+def _has_255(target: Array) -> bool:
+    return bool((contract.to_numpy(target) == 255).any())

@@ -1,0 +1,117 @@
+"""Losses between two distributions."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from lossary.array.namespace import Array, Namespace
+from lossary.array.primitives import apply_where, log_softmax, sizes, tiny
+from lossary.core import contract
+from lossary.core.families.elements import keep, places, rank, weighted
+from lossary.core.loss import Loss, Taxonomy, family
+from lossary.core.options import option
+from lossary.core.reduction import Terms
+
+Form = Literal["logits", "log_probs", "probs"]
+
+
+class Distributions(NamedTuple):
+    """A prepared batch: log-probabilities of both sides along `axis`."""
+
+    xp: Namespace
+    axis: int
+    log_p: Array  # of the prediction
+    log_t: Array  # of the target
+    counted: Array | None
+    weight: Array | None
+
+
+@family
+class DivergenceLoss(Loss):
+    """Losses Σ_c d(p_c, t_c) between a predicted and a target distribution along `class_axis`.
+
+    Both have one shape; the unreduced loss has that shape without the class axis, so `reduction="mean"` is the mean per
+    distribution (what torch calls "batchmean"). `prediction_form` and `target_form` say what the numbers are.
+    """
+
+    family_taxonomy: ClassVar[Taxonomy] = "distribution"
+
+    class_axis: int = option(default=1)
+    prediction_form: Form = option(default="logits")
+    target_form: Form = option(default="probs")
+
+    @abc.abstractmethod
+    def values(self, xp: Namespace, log_p: Array, log_t: Array) -> Array:
+        """The contribution of each class."""
+
+    def preparation_key(self) -> tuple[Any, ...]:
+        return ("distributions", self.class_axis, self.prediction_form, self.target_form)
+
+    def prepare(
+        self,
+        prediction: Array,
+        target: Array,
+        *,
+        mask: Array | None,
+        sample_weight: Array | None,
+        operands: Mapping[str, Array],
+    ) -> Distributions:
+        name = type(self).__name__
+        contract.operands(name, self.operands, operands)
+        xp, others = contract.arrays(name, prediction, target=target, mask=mask, sample_weight=sample_weight)
+        target = others["target"]
+        contract.same_shape(name, prediction, target)
+        axis = self._axis(prediction)
+        shape = sizes(prediction)
+        dtype = contract.compute_dtype(name, xp, prediction)
+        contract.compute_dtype(name, xp, target, "target")
+        counted, weight = places(xp, name, (*shape[:axis], *shape[axis + 1 :]), dtype, others)
+        sides = [("prediction", prediction, self.prediction_form), ("target", target, self.target_form)]
+        logs: list[Array] = []
+        for argument, x, form in sides:
+            if contract.checking(x):
+                self._check_values(argument, x, form, axis, counted)
+            x = keep(xp, counted, contract.cast(xp, x, dtype), axis)
+            logs.append(_log(xp, x, form, axis, floor=argument == "prediction"))
+        return Distributions(xp, axis, logs[0], logs[1], counted, weight)
+
+    def evaluate(self, batch: Distributions) -> Terms:
+        values = batch.xp.sum(self.values(batch.xp, batch.log_p, batch.log_t), axis=batch.axis)
+        return weighted(batch.xp, values, batch.counted, batch.weight)
+
+    def _axis(self, prediction: Array) -> int:
+        ndim = rank(prediction)
+        if ndim == 1 and self.class_axis in (1, -1):
+            return 0
+        if not -ndim <= self.class_axis < ndim:
+            raise ValueError(
+                f"{type(self).__name__}: `prediction` has shape {sizes(prediction)}, which has no axis "
+                f"{self.class_axis} (`class_axis`) for the classes"
+            )
+        return self.class_axis % ndim
+
+    def _check_values(self, argument: str, x: Array, form: Form, axis: int, counted: Array | None) -> None:
+        name = type(self).__name__
+        if form == "probs":
+            contract.distribution(name, argument, x, axis, counted)
+        elif form == "log_probs":
+            probabilities = np.exp(contract.to_numpy(x).astype("float64"))
+            contract.distribution(name, f"exp({argument})", probabilities, axis, counted)
+        else:
+            contract.looks_like_probabilities(name, x, axis, counted)
+
+
+def _log(xp: Namespace, x: Array, form: Form, axis: int, floor: bool) -> Array:
+    """Log-probabilities. A probability of 0 becomes -inf, with slope 0, in the target, where the formulas know its
+    limit; in the prediction it reads as the smallest normal number, so that the loss stays finite and still teaches."""
+    if form == "logits":
+        return log_softmax(x, axis)
+    if form == "log_probs":
+        return x
+    if floor:
+        return xp.log(x + tiny(xp, x))
+    return apply_where(xp, x > 0, xp.log, x, float("-inf"))

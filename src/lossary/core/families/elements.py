@@ -1,0 +1,89 @@
+"""What families share whose unreduced loss has one value per element: mask and sample weight in its shape."""
+
+from __future__ import annotations
+
+import abc
+
+from lossary.array.namespace import Array, Namespace
+from lossary.array.primitives import elementwise, sizes
+from lossary.core import contract
+from lossary.core.loss import Loss, family
+from lossary.core.reduction import Terms
+
+
+@family
+class ElementLoss(Loss):
+    """Losses whose formula is a function of one number per element."""
+
+    @abc.abstractmethod
+    def values(self, xp: Namespace, quantity: Array, /) -> Array:
+        """The formula, on the quantity of the family."""
+
+    def slope(self, xp: Namespace, quantity: Array, /) -> Array:
+        """The derivative of `values`. A loss may define it, so that eager torch computes both in one pass."""
+        raise NotImplementedError
+
+    def formula(self, xp: Namespace, quantity: Array, /) -> Array:
+        """`values`, with its slope as derivative where the loss defines one."""
+        has_slope = type(self).slope is not ElementLoss.slope
+        return elementwise(self.values, self.slope if has_slope else None, xp, quantity)
+
+
+def places(
+    xp: Namespace, name: str, shape: contract.Shape, dtype: object, others: dict[str, Array]
+) -> tuple[Array | None, Array | None]:
+    """Mask (bool) and sample weight (compute dtype) of a call, expanded to the rank of the unreduced loss."""
+    mask = weight = None
+    if "mask" in others:
+        mask = contract.leading(xp, name, "mask", contract.as_mask(xp, name, others["mask"]), shape)
+    if "sample_weight" in others:
+        given = contract.cast(xp, others["sample_weight"], dtype)
+        weight = contract.leading(xp, name, "sample_weight", given, shape)
+    return mask, weight
+
+
+def both(xp: Namespace, a: Array | None, b: Array | None) -> Array | None:
+    """Where both masks hold; None is a mask that holds everywhere."""
+    if a is None or b is None:
+        return b if a is None else a
+    return xp.logical_and(a, b)
+
+
+def times(a: Array | None, b: Array | None) -> Array | None:
+    """The product of two weights; None is a weight of 1."""
+    if a is None or b is None:
+        return b if a is None else a
+    return a * b
+
+
+def weighted(
+    xp: Namespace, values: Array, counted: Array | None, weight: Array | None, included: Array | None = None
+) -> Terms:
+    """The terms of unreduced values: times `weight`, and 0 where a place does not count.
+
+    `included` is a weight that the values hold already; it counts in the denominator of "weighted_mean" only.
+    """
+    if counted is not None:
+        counted = xp.logical_and(
+            counted, xp.ones_like(values) != 0
+        )  # the full shape: a mask may have leading axes only
+        values = xp.where(counted, values, 0.0)
+    mass = times(weight, included)
+    if mass is not None:
+        mass = mass * xp.ones_like(values)
+        mass = mass if counted is None else xp.where(counted, mass, 0.0)
+    return Terms(values if weight is None else values * weight, counted, mass)
+
+
+def keep(xp: Namespace, counted: Array | None, x: Array, axis: int | None = None) -> Array:
+    """`x` with 0 where a place does not count, so that a NaN there meets neither value nor gradient.
+
+    `axis` is an axis of `x` that `counted` does not have.
+    """
+    if counted is None:
+        return x
+    return xp.where(counted if axis is None else xp.expand_dims(counted, axis=axis), x, 0.0)
+
+
+def rank(x: Array) -> int:
+    return len(sizes(x))

@@ -1,0 +1,259 @@
+"""A loss is a frozen dataclass: its fields are its hyperparameters, calling it evaluates it.
+
+The way of a call is `prepare` (check, to compute dtype, encode the target) → `evaluate` (the formula, unreduced) →
+`summarize` (sums that add up over shards) → `finalize` (a number). A family defines `prepare` and `evaluate` once; a
+loss is a formula on its family's quantity.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+import re
+import typing
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
+
+from lossary.array.namespace import Array
+from lossary.core import options
+from lossary.core.options import Domain, option
+from lossary.core.reduction import Empty, Reduction, Terms, finalize_mean, mean_statistics
+
+if TYPE_CHECKING:
+    from lossary.core.compound import SumLoss
+
+Taxonomy = Literal["distribution", "region", "boundary", "compound", "regression", "margin", "embedding", "sequence"]
+"""S3's four classes of segmentation losses, and one word for each field that S3 does not cover."""
+
+L = TypeVar("L", bound="type[Loss]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a machine may want to know of a loss class; said once, in its decorator."""
+
+    source: str  # the paper, as a reader would look it up
+    arxiv: str | None  # its number there
+    aliases: tuple[str, ...]  # other names that `find` understands
+    surveys: tuple[str, ...]  # which of the five survey documents (S0 … S4) ask for it
+    taxonomy: Taxonomy
+    span: tuple[float, float]  # least and greatest value of one element
+    reach: float  # the largest magnitude of the family's quantity at which float32 value and slope stay finite
+    differentiable: bool  # False: the gradient is 0 wherever it exists
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option, dataclasses.field))
+def family(cls: L) -> L:
+    """Marks a base class: a frozen, keyword-only dataclass that is not in the catalogue."""
+    # repr, eq and hash are those of `Loss` and the fields; a family's fields come first in its losses' signature
+    return dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls)  # pyright: ignore
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option, dataclasses.field))
+def loss(
+    source: str,
+    *,
+    arxiv: str | None = None,
+    aliases: tuple[str, ...] = (),
+    surveys: tuple[str, ...] = (),
+    taxonomy: Taxonomy | None = None,
+    span: tuple[float, float] = (0.0, math.inf),
+    reach: float = 1e4,
+    differentiable: bool = True,
+) -> Callable[[L], L]:
+    """Makes a class a loss: a frozen dataclass with an entry in the catalogue."""
+
+    def decorate(cls: L) -> L:
+        from lossary.core.catalogue import register
+
+        made = family(cls)
+        made.facts = Facts(
+            source, arxiv, aliases, surveys, taxonomy or made.family_taxonomy, span, reach, differentiable
+        )
+        return register(made)
+
+    return decorate
+
+
+def snake(name: str) -> str:
+    """The name of a class as it is typed in a command: `FocalLoss` is `focal`, `CIoULoss` is `ciou`.
+
+    >>> [snake(n) for n in ("FocalLoss", "CIoULoss", "KLDivLoss", "CrossEntropyLoss", "L1Loss", "SmoothL1Loss")]
+    ['focal', 'ciou', 'kl_div', 'cross_entropy', 'l1', 'smooth_l1']
+    """
+    words = re.sub(r"IoU", "Iou", name.removesuffix("Loss"))
+    words = re.sub(r"(?<=[A-Z])Iou", "iou", words)  # a letter before IoU belongs to the same word
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", words).lower()
+
+
+@family
+class Loss(abc.ABC):
+    """The base of every loss: options, the way of a call, arithmetic and serialisation."""
+
+    facts: ClassVar[Facts]
+    family_taxonomy: ClassVar[Taxonomy] = "distribution"
+    operands: ClassVar[tuple[str, ...]] = ()
+    """Names of what the call takes beyond prediction and target."""
+    reads: ClassVar[str] = ""
+    """What the loss reads of a shared batch; the parts of a sum tell each other, so that it is computed once."""
+
+    reduction: Reduction = option(default="mean")
+    empty: Empty = option(default="zero")
+
+    def __post_init__(self) -> None:
+        for name, field, annotation in self.options():
+            value = options.clean(name, getattr(self, name), annotation, field.metadata.get("domain", Domain()))
+            object.__setattr__(self, name, value)  # the one moment at which a frozen value may still be cleaned
+        self.check_options()
+
+    def check_options(self) -> None:
+        """What must hold between options; raises ValueError. Losses with such rules extend it."""
+
+    @classmethod
+    def options(cls) -> list[tuple[str, dataclasses.Field[Any], Any]]:
+        """Name, field and annotation of each option, in the order of the signature."""
+        hints = _hints(cls)
+        fields = [f for f in dataclasses.fields(cls) if f.init]
+        return [(f.name, f, hints[f.name]) for f in sorted(fields, key=lambda f: f.kw_only)]
+
+    @classmethod
+    def short_name(cls) -> str:
+        return snake(cls.__name__)
+
+    @property
+    def decomposable(self) -> bool:
+        """Whether statistics of shards add up to those of the whole batch."""
+        return True
+
+    # --- the call -------------------------------------------------------------------------------------------------
+
+    def __call__(
+        self,
+        prediction: Array,
+        target: Array,
+        *,
+        mask: Array | None = None,
+        sample_weight: Array | None = None,
+        normalizer: Any = None,
+        **operands: Array,
+    ) -> Array:
+        """The loss of `prediction` against `target`.
+
+        Args:
+            prediction: what the model says; a floating array of torch, JAX, TensorFlow or NumPy.
+            target: what is true; shape as the family demands, nothing is broadcast.
+            mask: bool, True where an element counts; the shape of the unreduced loss or its leading axes.
+            sample_weight: weight of each element; the shape of the unreduced loss or its leading axes.
+            normalizer: a number or 0-d array that replaces the denominator of the mean.
+            operands: what this loss needs beyond that, by name (`operands` of the class lists them).
+
+        Returns:
+            A 0-d array, or the unreduced values with `reduction="none"`; float32 for half-precision input.
+        """
+        batch = self.prepare(prediction, target, mask=mask, sample_weight=sample_weight, operands=operands)
+        return self.conclude(batch, normalizer)
+
+    def statistics(
+        self,
+        prediction: Array,
+        target: Array,
+        *,
+        mask: Array | None = None,
+        sample_weight: Array | None = None,
+        **operands: Array,
+    ) -> Any:
+        """The sums that `finalize` turns into the loss; `+` joins those of shards or micro-batches.
+
+        >>> import numpy as np, lossary
+        >>> loss = lossary.MSELoss()
+        >>> x, y = np.array([1.0, 2.0, 4.0]), np.zeros(3)
+        >>> parts = [loss.statistics(x[:1], y[:1]), loss.statistics(x[1:], y[1:])]
+        >>> float(loss.finalize(sum(parts))) == float(loss(x, y)) == 7.0
+        True
+        """
+        batch = self.prepare(prediction, target, mask=mask, sample_weight=sample_weight, operands=operands)
+        return self.summarize(batch)
+
+    def conclude(self, batch: Any, normalizer: Any = None) -> Array:
+        """The result for a prepared batch; sums of losses prepare once and conclude each part."""
+        if self.reduction == "none":
+            if normalizer is not None:
+                raise ValueError(f"{type(self).__name__}: `normalizer` needs a reduction; got reduction='none'")
+            return self.evaluate(batch).values
+        return self.finalize(self.summarize(batch), normalizer=normalizer)
+
+    def preparation_key(self) -> Hashable:
+        """Parts of a sum with one key share one prepared batch. A family that can share says what it depends on."""
+        return self
+
+    @abc.abstractmethod
+    def prepare(
+        self,
+        prediction: Array,
+        target: Array,
+        *,
+        mask: Array | None,
+        sample_weight: Array | None,
+        operands: Mapping[str, Array],
+    ) -> Any:
+        """The checked batch that `evaluate` understands: the family's quantity, not yet touched by a formula."""
+
+    @abc.abstractmethod
+    def evaluate(self, batch: Any) -> Terms:
+        """The unreduced loss of a prepared batch."""
+
+    def summarize(self, batch: Any) -> Any:
+        """The statistics of a prepared batch."""
+        return mean_statistics(self.evaluate(batch), self.reduction)
+
+    def finalize(self, statistics: Any, *, normalizer: Any = None) -> Array:
+        """The loss from its statistics."""
+        return finalize_mean(statistics, self.reduction, self.empty, normalizer, type(self).__name__)
+
+    # --- a value: printed, combined, stored -----------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        parts: list[str] = []
+        for name, field, _ in self.options():
+            value = getattr(self, name)
+            if not field.kw_only:
+                parts.append(repr(value))
+            elif value != field.default:
+                parts.append(f"{name}={value!r}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def __add__(self, other: Loss) -> SumLoss:
+        from lossary.core.compound import SumLoss
+
+        return SumLoss.of(self) + other
+
+    def __radd__(self, other: Literal[0]) -> Self:
+        if other != 0:
+            return NotImplemented
+        return self  # sum([...]) starts from 0
+
+    def __mul__(self, weight: float) -> SumLoss:
+        from lossary.core.compound import SumLoss
+
+        return SumLoss.of(self) * weight
+
+    __rmul__ = __mul__
+
+    def to_dict(self) -> dict[str, Any]:
+        """The class name and the options, of plain types that JSON can hold; `from_dict` reads it back."""
+        return {"loss": type(self).__name__, **{name: getattr(self, name) for name, _, _ in self.options()}}
+
+    def replace(self, **changes: Any) -> Self:
+        """The same loss with some options changed."""
+        return dataclasses.replace(self, **changes)
+
+
+_hints_of: dict[type, dict[str, Any]] = {}
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    """Annotations with their names resolved; resolving takes longer than making a loss, so it is done once a class."""
+    if cls not in _hints_of:
+        _hints_of[cls] = typing.get_type_hints(cls)
+    return _hints_of[cls]

@@ -1,0 +1,146 @@
+"""Hyperparameters of a loss: dataclass fields that know their domain.
+
+`option(default=2.0, low=0)` declares one. What values it takes is said once, by its annotation (`Literal` lists
+choices, `Sequence[float]` takes one number per class) and its bounds; checks, `lossary show` and the tests read it
+from there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """The interval that the numbers of an option must lie in."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False  # whether `low` itself is excluded
+    below: bool = False  # whether `high` itself is excluded
+
+    def __contains__(self, value: float) -> bool:
+        low = value > self.low if self.above else value >= self.low
+        high = value < self.high if self.below else value <= self.high
+        return low and high
+
+    def __str__(self) -> str:
+        """In words, as messages and `lossary show` say it: `at least 0`, `in (0, 1]`."""
+        if math.isinf(self.low) and math.isinf(self.high):
+            return "any number"
+        if math.isinf(self.high):
+            return f"{'above' if self.above else 'at least'} {self.low:g}"
+        if math.isinf(self.low):
+            return f"{'below' if self.below else 'at most'} {self.high:g}"
+        return f"in {'(' if self.above else '['}{self.low:g}, {self.high:g}{')' if self.below else ']'}"
+
+
+REQUIRED = dataclasses.MISSING
+"""The default of an option that has none."""
+
+
+def option(
+    *,
+    default: Any = REQUIRED,
+    low: float = -math.inf,
+    high: float = math.inf,
+    above: float | None = None,
+    below: float | None = None,
+    kw_only: bool = True,
+    init: bool = True,
+) -> Any:
+    """A field of a loss. `low` and `high` are the least and greatest value; `above` and `below` exclude the bound.
+
+    An option with `init=False` is fixed: its family knows it as an option, this loss has only one value of it.
+    """
+    domain = Domain(
+        low=low if above is None else above,
+        high=high if below is None else below,
+        above=above is not None,
+        below=below is not None,
+    )
+    return dataclasses.field(default=default, kw_only=kw_only, init=init, repr=init, metadata={"domain": domain})
+
+
+def choices(annotation: Any) -> tuple[Any, ...]:
+    """The values of the `Literal` in an annotation, if any.
+
+    >>> choices(Literal["mean", "sum"] | None)
+    ('mean', 'sum')
+    """
+    if typing.get_origin(annotation) is Literal:
+        return typing.get_args(annotation)
+    return tuple(c for part in _alternatives(annotation) if part is not annotation for c in choices(part))
+
+
+def _alternatives(annotation: Any) -> tuple[Any, ...]:
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        return typing.get_args(annotation)
+    return (annotation,)
+
+
+def clean(name: str, value: Any, annotation: Any, domain: Domain) -> Any:
+    """The value as a loss keeps it (sequences as tuples, NumPy numbers as Python's), or an error that says what is."""
+    kinds = _alternatives(annotation)
+    if value is None and type(None) in kinds:
+        return None
+    literals = choices(annotation)
+    if isinstance(value, str) or (literals and kinds == (annotation,)):
+        if value in literals:
+            return value
+        raise ValueError(f"`{name}` must be {_expected(kinds, literals, domain)}; got {value!r}")
+    if isinstance(value, (bool, np.bool_)):
+        if bool in kinds:
+            return bool(value)
+        raise TypeError(f"`{name}` must be {_expected(kinds, literals, domain)}; got {value!r}")
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    for kind in kinds:
+        if typing.get_origin(kind) in (Sequence, tuple) and isinstance(value, (Sequence, np.ndarray)):
+            item = typing.get_args(kind)[0]
+            numbers_ = tuple(clean(f"{name}[{i}]", v, item, domain) for i, v in enumerate(typing.cast(Any, value)))
+            if not numbers_:
+                raise ValueError(f"`{name}` must not be empty; give one number per class, or None")
+            return numbers_
+    if isinstance(value, numbers.Real):
+        whole = float(value).is_integer() if math.isfinite(value) else False
+        if float in kinds or (int in kinds and whole):
+            number = float(value) if float in kinds else int(value)
+            if number in domain:
+                return number
+        raise ValueError(f"`{name}` must be {_expected(kinds, literals, domain)}; got {value!r}")
+    raise TypeError(
+        f"`{name}` must be {_expected(kinds, literals, domain)}; got {value!r} of type {type(value).__name__}"
+    )
+
+
+def _expected(kinds: tuple[Any, ...], literals: tuple[Any, ...], domain: Domain) -> str:
+    """What an option takes, in words."""
+    parts: list[str] = []
+    if literals:
+        parts.append("one of " + ", ".join(repr(c) for c in literals))
+    for kind in kinds:
+        if kind is bool:
+            parts.append("True or False")
+        elif kind in (int, float):
+            article = "an integer" if kind is int else "a number"
+            parts.append(str(domain) if math.isfinite(domain.low) or math.isfinite(domain.high) else article)
+        elif typing.get_origin(kind) in (Sequence, tuple):
+            item = "integers" if typing.get_args(kind)[0] is int else "numbers"
+            parts.append(f"a sequence of {item}")
+        elif kind is type(None):
+            parts.append("None")
+    return " or ".join(dict.fromkeys(parts))
+
+
+def describe(annotation: Any, domain: Domain) -> str:
+    """What an option takes, for `lossary show`."""
+    return _expected(_alternatives(annotation), choices(annotation), domain)

@@ -1,0 +1,187 @@
+"""Classification by likelihood: losses of the probability that the model gives to the true answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from lossary.array.namespace import Array, Namespace
+from lossary.array.primitives import power
+from lossary.core.families import LikelihoodLoss
+from lossary.core.loss import loss
+from lossary.core.options import option
+
+
+@loss(
+    "Good 1952, Rational Decisions",
+    aliases=("sigmoid_cross_entropy", "binary_cross_entropy", "wbce"),
+    surveys=("S1", "S4"),
+)
+class BCELoss(LikelihoodLoss):
+    r"""Binary (sigmoid) cross entropy, weighted if asked.
+
+    $$\ell = -w_+\,t\ln p - (1-t)\ln(1-p), \qquad p = \sigma(\text{logit})$$
+
+    Use it for one or more independent yes/no questions per place. Where one class of several holds, take
+    `CrossEntropyLoss`; where most places are easy negatives, `FocalLoss` or a `pos_weight`.
+
+    Args:
+        task: `"binary"` (any shape) or `"multilabel"` (classes along `class_axis`); the number is the same, class
+            weights need to know the axis.
+        pos_weight: w₊, weight of the positive term; about #negatives/#positives balances the two. One number, or one
+            per class in `"multilabel"`.
+        label_smoothing: ε, moves targets to t(1-ε) + ε/2.
+        ignore_index, mask, sample_weight: places left out and weights of places, see `lossary.Loss`.
+
+    Shapes: prediction and target alike; the target bool, integer 0/1 or soft in [0, 1]. The unreduced loss has that
+    shape; in nats.
+
+    Elsewhere: `torch.nn.functional.binary_cross_entropy_with_logits`, `optax.losses.sigmoid_binary_cross_entropy`
+    (unreduced), `keras.losses.BinaryCrossentropy(from_logits=True)`. Survey S1 multiplies both terms by one weight:
+    that is `sample_weight`.
+
+    >>> import numpy as np, lossary
+    >>> logits, target = np.array([2.0, -1.0, 3.0, 0.5]), np.array([1, 0, 255, 255])
+    >>> round(float(lossary.BCELoss(ignore_index=255)(logits, target)), 4)
+    0.2201
+    """
+
+    task: Literal["binary", "multilabel"] = option(default="binary", kw_only=False)
+    pos_weight: float | Sequence[float] | None = option(default=None, low=0)
+    label_smoothing: float = option(default=0.0, low=0, below=1)
+
+    def check_options(self) -> None:
+        super().check_options()
+        if self.task == "binary" and isinstance(self.pos_weight, tuple):
+            raise ValueError("a sequence of `pos_weight` needs classes: pass task='multilabel', or one number")
+
+    @property
+    def smoothing(self) -> float:
+        return self.label_smoothing
+
+    def sides(self) -> tuple[float | Sequence[float], float] | None:
+        return None if self.pos_weight is None else (self.pos_weight, 1.0)
+
+    def values(self, xp: Namespace, log_p: Array) -> Array:
+        return -log_p
+
+
+@loss(
+    "Good 1952, Rational Decisions; label smoothing: Szegedy et al. 2016, section 7",
+    arxiv="1512.00567",
+    aliases=("ce", "softmax_cross_entropy", "categorical_cross_entropy", "sparse_categorical_cross_entropy"),
+    surveys=("S0", "S1", "S2", "S4"),
+)
+class CrossEntropyLoss(LikelihoodLoss):
+    r"""Softmax cross entropy: minus the log-probability of the true class.
+
+    $$\ell = -\sum_c w_c\, t_c \ln p_c, \qquad p = \operatorname{softmax}(\text{logits})$$
+
+    Use it where exactly one of several classes holds; it is the default of classification and segmentation. Labels
+    ("sparse") and distributions ("categorical") give the same number under every weight, smoothing and reduction.
+
+    Args:
+        label_smoothing: ε, moves targets to (1-ε)·t + ε/C. A class whose logit is -inf takes no share of it, and
+            ignored places none either.
+        class_weight: w, one number per class. `reduction="mean"` divides by the number of places,
+            `"weighted_mean"` by Σ w as torch does for labels.
+        ignore_index, mask, sample_weight: places left out and weights of places, see `lossary.Loss`.
+
+    Shapes: logits (N, C, *), target (N, *) integers or (N, C, *) distributions; the unreduced loss is (N, *), in nats.
+
+    Elsewhere: `torch.nn.functional.cross_entropy`; with `weight=` that is `reduction="weighted_mean"`. All ignored gives
+    NaN there and 0 here (`empty="nan"` for theirs). `optax.losses.softmax_cross_entropy_with_integer_labels`
+    (unreduced), `keras.losses.SparseCategoricalCrossentropy(from_logits=True)` with classes last.
+
+    >>> import numpy as np, lossary
+    >>> round(float(lossary.CrossEntropyLoss()(np.log([[0.3, 0.7]]), np.array([0]))), 3)
+    1.204
+    """
+
+    task: Literal["multiclass"] = option(default="multiclass", init=False)
+    label_smoothing: float = option(default=0.0, low=0, below=1)
+
+    @property
+    def smoothing(self) -> float:
+        return self.label_smoothing
+
+    def values(self, xp: Namespace, log_p: Array) -> Array:
+        return -log_p
+
+    def slope(self, xp: Namespace, log_p: Array) -> Array:
+        return -xp.ones_like(log_p)
+
+
+@loss(
+    "Lin et al. 2017, Focal Loss for Dense Object Detection, eq. 5",
+    arxiv="1708.02002",
+    surveys=("S0", "S1", "S2", "S4"),
+)
+class FocalLoss(LikelihoodLoss):
+    r"""Cross entropy that fades for easy examples.
+
+    $$\ell(p_t) = -\alpha_t\,(1-p_t)^\gamma \ln p_t$$
+
+    Use it where easy examples outnumber hard ones by far (anchors of a detector, background pixels). Where labels are
+    noisy it does harm: a wrong label is a hard example. Detectors divide its sum by the number of positives: pass that
+    as `normalizer`.
+
+    Args:
+        gamma: γ, how fast easy examples fade; 0 is cross entropy.
+        alpha: the weight of the positive class in binary and multilabel tasks, 1-α that of the negative (the paper takes
+            0.25 with γ = 2); one number per class in multiclass tasks. None weighs nothing.
+        ignore_index, mask, sample_weight: places left out and weights of places, see `lossary.Loss`.
+
+    Shapes: as the task says, see `LikelihoodLoss`; the unreduced loss has the shape of the labels. The mean is over
+    counted places, never over places times classes.
+
+    Elsewhere: `torchvision.ops.sigmoid_focal_loss(reduction="mean")` for binary hard labels (its soft targets differ: it
+    takes p_t as a mixture, here the loss is an expectation); `optax.losses.sigmoid_focal_loss`. MONAI's and kornia's
+    softmax focal losses average over classes too, so they are 1/C of this one; smp's multiclass focal loss is one
+    sigmoid per class.
+
+    >>> import numpy as np, lossary
+    >>> logits, target = np.array([[2.0, 0.0, -1.0], [0.0, 0.0, 3.0]]), np.array([0, 1])
+    >>> round(float(lossary.FocalLoss("multiclass", gamma=2)(logits, target)), 4)
+    1.4126
+    """
+
+    gamma: float = option(default=2.0, low=0)
+    alpha: float | Sequence[float] | None = option(default=None, low=0)
+
+    def check_options(self) -> None:
+        super().check_options()
+        if self.task == "multiclass" and isinstance(self.alpha, float):
+            raise ValueError(
+                f"`alpha` in a multiclass task needs one number per class; got {self.alpha}. One number for all classes "
+                "is a factor: write alpha * loss."
+            )
+        if self.task != "multiclass" and isinstance(self.alpha, tuple):
+            raise ValueError(
+                f"`alpha` in a {self.task} task is one number, the weight of positives; got {self.alpha}. For weights "
+                "of classes pass `class_weight`."
+            )
+        if self.task != "multiclass" and isinstance(self.alpha, float) and self.alpha > 1:
+            raise ValueError(f"`alpha` must be in [0, 1], because negatives weigh 1 - alpha; got {self.alpha}")
+
+    def sides(self) -> tuple[float | Sequence[float], float] | None:
+        return (self.alpha, 1.0 - self.alpha) if isinstance(self.alpha, float) else None
+
+    def class_factor(self) -> Sequence[float] | None:
+        return self.alpha if isinstance(self.alpha, tuple) else None
+
+    def values(self, xp: Namespace, log_p: Array) -> Array:
+        if self.gamma == 0:
+            return -log_p
+        # 1 - p from log p keeps its digits as p → 1
+        return -power(xp, -xp.expm1(log_p), self.gamma) * log_p
+
+    def slope(self, xp: Namespace, log_p: Array) -> Array:
+        if self.gamma == 0:
+            return -xp.ones_like(log_p)
+        miss = -xp.expm1(log_p)
+        fade = power(xp, miss, self.gamma)
+        # γ·p·(1-p)^(γ-1)·log p; for γ < 1 the power grows without bound as p → 1, and log p beats it: the limit is 0
+        if self.gamma >= 1:
+            return self.gamma * (1.0 - miss) * power(xp, miss, self.gamma - 1.0) * log_p - fade
+        return xp.where(miss > 0, self.gamma * (1.0 - miss) * log_p * fade / xp.where(miss > 0, miss, 1.0), 0.0) - fade

@@ -1,0 +1,194 @@
+"""Data of a study: three splits, and a reader for the user's own arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lossary.studies.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
+    """Anything that can be iterated again and again for (input, target) batches, such as a torch DataLoader."""
+
+SPLITS = ("train", "validation", "test")
+_FRACTIONS = (0.6, 0.2, 0.2)
+_SPELLINGS = {"0": 0, "1": 1, "2": 2, "train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """One part of a data set, in memory."""
+
+    inputs: np.ndarray  # float32, samples first
+    targets: np.ndarray  # integers, samples first
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Data:
+    """What a study trains, watches and judges on.
+
+    Each part is a `Split` or any iterable of (input, target) batches that can be iterated anew, such as a
+    `torch.utils.data.DataLoader`. Only a `Split` can be counted and pictured.
+    """
+
+    train: Split | Batches
+    validation: Split | Batches
+    test: Split | Batches
+    classes: tuple[str, ...]  # names, in the order of the labels
+    description: str = ""  # one or two sentences for the report
+
+    def counts(self) -> np.ndarray | None:
+        """How often each class occurs in the training targets, if they are in memory."""
+        if not isinstance(self.train, Split):
+            return None
+        return np.bincount(self.train.targets.ravel(), minlength=len(self.classes))
+
+    def class_weight(self) -> tuple[float, ...] | None:
+        """Weights inversely proportional to the class counts; over all training targets they average 1."""
+        counts = self.counts()
+        if counts is None:
+            return None
+        return tuple((counts.sum() / (len(counts) * np.maximum(counts, 1))).tolist())
+
+
+def load(path: Path, *, dense: bool, seed: int = 0) -> Data:
+    """Data from an .npz file.
+
+    Args:
+        path: the file. Arrays: `images` (N, H, W) or (N, channels, H, W); `masks` (N, H, W) if `dense`, else `labels`
+            (N,), integers from 0; optionally `split` (N,) with train, validation, test (or 0, 1, 2) for each sample,
+            and `classes`, the names of the classes. Images are standardised with the training mean and deviation.
+        dense: whether every pixel has a label.
+        seed: decides a random 60/20/20 split where the file has none.
+    """
+    arrays = _read(path)
+    key = "masks" if dense else "labels"
+    for name in ("images", key):
+        if name not in arrays:
+            raise InputError(f"{path} has no array {name!r}; it has {', '.join(sorted(arrays)) or 'none'}")
+    images = _check_images(arrays["images"])
+    targets = _check_targets(key, arrays[key], images, dense)
+    classes = _check_classes(key, targets, arrays.get("classes"))
+    part = _parts(arrays.get("split"), targets, dense, seed)
+    train = images[part == 0]
+    # one mean and deviation per channel, from the training images only
+    mean, deviation = train.mean((0, 2, 3), keepdims=True), train.std((0, 2, 3), keepdims=True)
+    images = (images - mean) / np.where(deviation > 0, deviation, 1)
+    splits = [Split(images[part == p], targets[part == p]) for p in range(len(SPLITS))]
+    sizes = " / ".join(str(len(s)) for s in splits)
+    height, width = images.shape[2:]
+    return Data(*splits, classes, f"{path.name}: {sizes} images of {height}×{width} pixels for {' / '.join(SPLITS)}.")
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise InputError(f"{path} holds a single array; save named arrays with numpy.savez(path, images=…)")
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}") from None
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} cannot be read as an .npz file of plain arrays: {error}") from error
+
+
+def _check_images(images: np.ndarray) -> np.ndarray:
+    if images.dtype.kind not in "buif":
+        raise InputError(f"`images` must hold numbers; got dtype {images.dtype}")
+    if images.ndim == 3:
+        images = images[:, None]
+    if images.ndim != 4:
+        raise InputError(f"`images` must have shape (N, H, W) or (N, channels, H, W); got {images.shape}")
+    if 0 in images.shape:
+        raise InputError(f"`images` is empty; got shape {images.shape}")
+    if images.shape[3] <= 4 < images.shape[1]:
+        raise InputError(
+            f"`images` must have the channels second, (N, channels, H, W); got {images.shape}: "
+            "use images.transpose(0, 3, 1, 2)"
+        )
+    images = images.astype(np.float32)
+    bad = np.argwhere(~np.isfinite(images))
+    if len(bad):
+        place = tuple(bad[0].tolist())
+        raise InputError(f"`images` must be finite; got {images[place]} at {list(place)} ({len(bad)} such values)")
+    return images
+
+
+def _check_targets(key: str, targets: np.ndarray, images: np.ndarray, dense: bool) -> np.ndarray:
+    expected = (len(images), *images.shape[2:]) if dense else (len(images),)
+    if targets.shape != expected:
+        raise InputError(f"`{key}` must have shape {expected} to match `images` {images.shape}; got {targets.shape}")
+    if targets.dtype.kind not in "bui":
+        raise InputError(f"`{key}` must hold integers, one class each; got dtype {targets.dtype}")
+    return targets.astype(np.int64)
+
+
+def _check_classes(key: str, targets: np.ndarray, names: np.ndarray | None) -> tuple[str, ...]:
+    low, high = int(targets.min()), int(targets.max())
+    if names is not None and (names.ndim != 1 or len(names) < 2):
+        raise InputError(f"`classes` must list the names of two or more classes; got shape {names.shape}")
+    count = high + 1 if names is None else len(names)
+    if low < 0 or high >= count:
+        place = np.argwhere((targets < 0) | (targets >= count))[0].tolist()
+        raise InputError(f"label {targets[tuple(place)]} at {place} of `{key}` is not in [0, {max(count, 1) - 1}]")
+    if count < 2:
+        raise InputError(f"`{key}` holds one class only, {low}; at least two are needed")
+    if names is not None:
+        return tuple(str(name) for name in names)
+    present = np.unique(targets)
+    if len(present) < count:  # most often a void label such as 255
+        missing = int(np.setdiff1d(np.arange(count), present)[0])
+        raise InputError(
+            f"`{key}` runs up to {high} but has no label {missing}; number the classes 0, 1, 2 … without gaps, or name "
+            "every class in an array `classes`"
+        )
+    return tuple(str(label) for label in range(count))
+
+
+def _parts(split: np.ndarray | None, targets: np.ndarray, dense: bool, seed: int) -> np.ndarray:
+    """For each sample the index of its part in SPLITS."""
+    if split is None:
+        part = _random_parts(targets, dense, seed)
+    else:
+        if split.shape != (len(targets),):
+            raise InputError(f"`split` must have shape {(len(targets),)}, one part for each image; got {split.shape}")
+        unknown = [str(s) for s in split.tolist() if str(s) not in _SPELLINGS]
+        if unknown:
+            raise InputError(f"`split` must hold {', '.join(SPLITS)} or 0, 1, 2; got {unknown[0]!r}")
+        part = np.array([_SPELLINGS[str(s)] for s in split.tolist()])
+    for index, name in enumerate(SPLITS):
+        if not (part == index).any():
+            raise InputError(f"no image is left for the {name} part; {len(targets)} images in all")
+    if (part == 0).sum() < 2:
+        raise InputError("the train part has one image; at least two are needed")
+    return part
+
+
+def _random_parts(targets: np.ndarray, dense: bool, seed: int) -> np.ndarray:
+    """A random split; with one label for each image, every class is split in the same proportions."""
+    rng = np.random.default_rng(seed)
+    part = np.zeros(len(targets), dtype=int)
+    groups: list[Any] = [np.arange(len(targets))]
+    if not dense:
+        groups = [np.flatnonzero(targets == label) for label in np.unique(targets)]
+    for group in groups:
+        order = rng.permutation(group)
+        test = math.ceil(_FRACTIONS[2] * len(order)) if len(order) > 2 else 0
+        validation = math.ceil(_FRACTIONS[1] * len(order)) if len(order) > 2 else 0
+        part[order[:test]] = 2
+        part[order[test : test + validation]] = 1
+    return part

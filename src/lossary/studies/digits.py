@@ -1,0 +1,150 @@
+"""Two data sets made of scikit-learn's handwritten digits, real 8×8 images that ship inside the package."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from lossary.studies.data import Data, Split
+
+STAMP = 16
+"""Side of a digit on the canvas: the 8×8 image, twice as large."""
+
+INK = 0.35
+"""A pixel brighter than this belongs to the digit."""
+
+
+@functools.cache
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """Images (1797, 8, 8) in [0, 1], and labels."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images: np.ndarray = digits["images"]
+    labels: np.ndarray = digits["target"]
+    return (images / 16).astype(np.float32), labels.astype(np.int64)
+
+
+# --- segmentation -----------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Canvas:
+    """How an image of the segmentation study is made."""
+
+    size: int = 48
+    digits: tuple[int, ...] = (0, 1, 2, 3, 4)  # these are to be found; strokes of the others are clutter
+    most: int = 3  # an image has one to this many digits
+    strokes: int = 12  # pieces of other digits in the background
+    noise: float = 0.12  # standard deviation, where a digit's ink has brightness 0.7 to 1
+
+
+def segmentation_data(
+    *, train: int = 600, validation: int = 100, test: int = 200, canvas: Canvas | None = None, seed: int = 0
+) -> Data:
+    """Digits on a cluttered canvas; each pixel is background or belongs to one of the digits.
+
+    The three parts use disjoint source digits. `train`, `validation` and `test` are numbers of images.
+    """
+    canvas = canvas or Canvas()
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(_digits()[0]))
+    # 1000, 300 and 497 source digits: a digit seen in training is never met again
+    sources = (order[:1000], order[1000:1300], order[1300:])
+    splits = [_paint(s, n, canvas, rng) for s, n in zip(sources, (train, validation, test), strict=True)]
+    scarce = np.mean(splits[0].targets > 0)
+    found = ", ".join(map(str, canvas.digits))
+    return Data(
+        *splits,
+        classes=("background", *map(str, canvas.digits)),
+        description=(
+            f"Handwritten digits (scikit-learn) {found} set on {canvas.size}×{canvas.size} canvases among strokes of "
+            f"the other digits and noise; {scarce:.1%} of the pixels are foreground. {train} / {validation} / {test} "
+            "images for train / validation / test, from disjoint digits."
+        ),
+    )
+
+
+def _paint(source: np.ndarray, count: int, canvas: Canvas, rng: np.random.Generator) -> Split:
+    stamps, labels = _stamps(), _digits()[1]
+    wanted = np.isin(labels[source], canvas.digits)
+    inputs = np.zeros((count, 1, canvas.size, canvas.size), np.float32)
+    targets = np.zeros((count, canvas.size, canvas.size), np.int64)
+    for image, mask in zip(inputs[:, 0], targets, strict=True):
+        for _ in range(canvas.strokes):
+            _add_stroke(image, stamps[rng.choice(source[~wanted])], rng)
+        free = np.ones((canvas.size - STAMP + 1,) * 2, dtype=bool)  # upper left corners where a digit may go
+        for _ in range(rng.integers(1, canvas.most + 1)):
+            corners = np.argwhere(free)
+            if not len(corners):
+                break
+            row, column = rng.choice(corners)
+            which = rng.choice(source[wanted])
+            patch = np.s_[row : row + STAMP, column : column + STAMP]
+            ink = stamps[which] > INK
+            faded = np.maximum(stamps[which], 0.3 * image[patch])  # clutter stays visible around the digit, but dim
+            image[patch] = np.where(ink, stamps[which] * rng.uniform(0.7, 1), faded)
+            mask[patch][ink] = 1 + canvas.digits.index(int(labels[which]))
+            free[max(0, row - STAMP) : row + STAMP + 1, max(0, column - STAMP) : column + STAMP + 1] = False
+        image += rng.normal(0, canvas.noise, image.shape)
+    return Split(inputs, targets)
+
+
+@functools.cache
+def _stamps() -> np.ndarray:
+    """Every digit smoothly enlarged to STAMP×STAMP."""
+    from scipy.ndimage import zoom
+
+    images = _digits()[0]
+    larger = zoom(images, (1, STAMP / 8, STAMP / 8), order=3, mode="grid-constant", grid_mode=True)
+    return np.clip(larger, 0, 1)
+
+
+def _add_stroke(image: np.ndarray, stamp: np.ndarray, rng: np.random.Generator) -> None:
+    """Adds a turned piece of a digit somewhere."""
+    height, width = rng.integers(5, 10, 2)
+    row, column = rng.integers(0, STAMP - height + 1), rng.integers(0, STAMP - width + 1)
+    piece = np.rot90(stamp[row : row + height, column : column + width], rng.integers(4))
+    height, width = piece.shape
+    row, column = rng.integers(0, len(image) - height + 1), rng.integers(0, len(image) - width + 1)
+    patch = np.s_[row : row + height, column : column + width]
+    image[patch] = np.maximum(image[patch], piece * rng.uniform(0.5, 1))
+
+
+# --- classification ---------------------------------------------------------------------------------------------------
+
+
+def classification_data(
+    *, ratio: float = 50, most: int = 90, validation: int = 20, test: int = 60, seed: int = 0
+) -> Data:
+    """Digits with long-tailed training counts: digit 0 has `most` images, digit 9 has `most / ratio`.
+
+    `validation` and `test` are numbers of images for each digit: both parts are balanced.
+    """
+    images, labels = _digits()
+    rng = np.random.default_rng(seed)
+    parts: tuple[list[np.ndarray], ...] = ([], [], [])
+    counts = [max(1, round(most * ratio ** (-digit / 9))) for digit in range(10)]
+    for digit, count in enumerate(counts):
+        order = rng.permutation(np.flatnonzero(labels == digit))
+        held = validation + test
+        if held + count > len(order):
+            raise ValueError(
+                f"there are {len(order)} images of digit {digit}; got validation={validation}, test={test} and "
+                f"{count} for training"
+            )
+        parts[0].append(order[held : held + count])
+        parts[1].append(order[:validation])
+        parts[2].append(order[validation:held])
+    chosen = [np.concatenate(part) for part in parts]
+    return Data(
+        *(Split(images[part][:, None], labels[part]) for part in chosen),
+        classes=tuple(map(str, range(10))),
+        description=(
+            f"Handwritten digits (scikit-learn, 8×8) with long-tailed training counts, "
+            f"{', '.join(map(str, counts))} for the digits 0 to 9; validation and test are balanced, "
+            f"{validation} and {test} images of each digit."
+        ),
+    )

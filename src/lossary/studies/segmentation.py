@@ -1,0 +1,117 @@
+"""The segmentation study: which pixels belong to which digit, among clutter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lossary.studies import metrics
+from lossary.studies.data import Data, Split, load
+from lossary.studies.digits import segmentation_data
+from lossary.studies.metrics import ClassMetric, Metric
+from lossary.studies.results import Comparison
+from lossary.studies.study import Section, Study
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_SHOWN = 6
+"""Test images in the report."""
+
+
+def _load(path: Path) -> Data:
+    return load(path, dense=True)
+
+
+def _model(channels: int, classes: int) -> nn.Module:
+    from lossary.studies.networks import SmallUNet
+
+    return SmallUNet(channels, classes)
+
+
+def _labels(logits: Tensor) -> Tensor:
+    """Labels only: logits of a whole test set may not fit into memory."""
+    import torch
+
+    return logits.argmax(1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32)
+
+
+def _pictures(comparison: Comparison, data: Data) -> list[Section]:
+    """The same test images as every loss sees them."""
+    from lossary.views import images, report
+
+    predictions = {run.loss: run.prediction for run in comparison.runs if run.prediction is not None}
+    if not predictions or not isinstance(data.test, Split):
+        return []
+    truth = data.test.targets
+    chosen = _choose(np.stack(list(predictions.values())), truth)
+    grey = images.grey(data.test.inputs[chosen])
+    rows = [
+        {
+            "image": images.png(grey[i]),
+            "truth": images.png(images.overlay(grey[i], truth[k])),
+            "predictions": [
+                {
+                    "loss": loss,
+                    "image": images.png(images.overlay(grey[i], labels[k])),
+                    "iou": metrics.foreground_iou(labels[k], truth[k]),
+                }
+                for loss, labels in predictions.items()
+            ],
+        }
+        for i, k in enumerate(chosen)
+    ]
+    first = next(run.seed for run in comparison.runs if run.prediction is not None)
+    return [
+        Section(
+            "Predictions side by side",
+            f"The first {(len(chosen) + 1) // 2} test images, then those on which the losses disagree most; models of "
+            f"seed {first}. Below each prediction its mean foreground IoU.",
+            report.render(
+                "segmentation.html",
+                rows=rows,
+                colours=report.colours(comparison),
+                classes=list(zip(data.classes, images.class_colours(len(data.classes)), strict=True))[1:],
+            ),
+        )
+    ]
+
+
+def _choose(labels: np.ndarray, truth: np.ndarray) -> list[int]:
+    """The first images, so that nothing is picked by hand, and the ones that tell the losses apart."""
+    first = list(range(min((_SHOWN + 1) // 2, len(truth))))
+    pixels = tuple(range(1, truth.ndim))
+    disagreement = (labels != labels[:1]).any(0).mean(axis=pixels)
+    order = np.argsort(-disagreement, kind="stable").tolist()
+    return first + [k for k in order if k not in first][: _SHOWN - len(first)]
+
+
+STUDY = Study(
+    name="segmentation",
+    task="multiclass",
+    losses=(
+        "cross_entropy",
+        "focal",
+        "dice",
+        "tversky:fp_weight=.3:fn_weight=.7",
+        "lovasz_softmax",
+        "dice+cross_entropy",
+    ),
+    data=segmentation_data,
+    load=_load,
+    model=_model,
+    predict=_labels,
+    metrics=(
+        Metric("miou", "mIoU", metrics.mean_iou),
+        Metric("foreground_miou", "foreground mIoU", metrics.foreground_iou),
+        Metric("dice", "foreground Dice", metrics.foreground_dice),
+        Metric("pixel_accuracy", "pixel accuracy", metrics.pixel_accuracy),
+    ),
+    class_metric=ClassMetric("Dice", metrics.class_dice),
+    pictures=_pictures,
+    epochs=10,
+    batch_size=8,
+    learning_rate=0.01,
+)

@@ -1,0 +1,178 @@
+"""Results in a few numbers and sentences: means, spreads, and which differences are more than chance."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lossary.studies.results import Column, Comparison
+
+CONFIDENCE = 0.95
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """One metric of one loss over its finished runs."""
+
+    mean: float  # NaN without a finished run
+    spread: float  # standard deviation over the seeds; NaN with fewer than two
+    values: tuple[float, ...]
+    best: bool  # of all losses
+
+    def __str__(self) -> str:
+        if math.isnan(self.mean):
+            return "–"
+        return f"{self.mean:.3f}" if math.isnan(self.spread) else f"{self.mean:.3f} ± {self.spread:.3f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One loss in the table."""
+
+    loss: str
+    scores: dict[str, Score]  # by metric name
+    finished: int
+    diverged: int
+    seconds: float  # mean of the finished runs
+
+    def note(self) -> str:
+        if not self.diverged:
+            return ""
+        return f"{self.diverged} of {self.finished + self.diverged} runs diverged"
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """How far a loss is from the leading one in a metric, seed by seed, with a confidence interval."""
+
+    loss: str
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def clear(self) -> bool:
+        return self.low > 0 or self.high < 0
+
+
+def rows(comparison: Comparison) -> list[Row]:
+    """One row per loss, the best in the first metric first."""
+    table: list[Row] = []
+    values = {(c.label, m.name): _values(comparison, c.label, m) for c in comparison.contenders for m in comparison.metrics}
+    best = {m.name: _best(m, [_mean(values[c.label, m.name]) for c in comparison.contenders]) for m in comparison.metrics}
+    for contender in comparison.contenders:
+        runs = comparison.finished(contender.label)
+        scores: dict[str, Score] = {}
+        for metric in comparison.metrics:
+            own = values[contender.label, metric.name]
+            mean = _mean(own)
+            scores[metric.name] = Score(mean, _spread(own), tuple(own), mean == best[metric.name])
+        diverged = sum(run.status == "diverged" for run in comparison.runs_of(contender.label))
+        table.append(Row(contender.label, scores, len(runs), diverged, _mean([run.seconds for run in runs])))
+    first = comparison.metrics[0]
+    sign = -1 if first.better == "high" else 1
+    means = {row.loss: row.scores[first.name].mean for row in table}
+    return sorted(table, key=lambda row: (math.isnan(means[row.loss]), sign * means[row.loss]))
+
+
+def _values(comparison: Comparison, label: str, metric: Column) -> list[float]:
+    return [run.test[metric.name] for run in comparison.finished(label)]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else math.nan
+
+
+def _spread(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
+
+
+def _best(metric: Column, means: list[float]) -> float:
+    known = [mean for mean in means if not math.isnan(mean)]
+    if not known:
+        return math.nan
+    return max(known) if metric.better == "high" else min(known)
+
+
+def differences(comparison: Comparison) -> list[Difference]:
+    """The first metric of every loss minus that of the leading one, by a paired t interval over the seeds they share.
+
+    Runs are paired, since runs of one seed start from the same weights and see the same batches.
+    """
+    from scipy.stats import t
+
+    metric, table = comparison.metrics[0], rows(comparison)
+    leader = {run.seed: run.test[metric.name] for run in comparison.finished(table[0].loss)}
+    found: list[Difference] = []
+    for row in table[1:]:
+        own = {run.seed: run.test[metric.name] for run in comparison.finished(row.loss)}
+        gaps = [own[seed] - leader[seed] for seed in own if seed in leader]
+        if len(gaps) < 2:
+            continue
+        quantile = float(t.ppf((1 + CONFIDENCE) / 2, len(gaps) - 1))
+        reach = quantile * _spread(gaps) / math.sqrt(len(gaps))
+        found.append(Difference(row.loss, _mean(gaps), _mean(gaps) - reach, _mean(gaps) + reach))
+    return found
+
+
+def same_start(comparison: Comparison) -> bool:
+    """Whether all finished runs of a seed had the same initial weights and the same batches in the same order."""
+    for seed in comparison.seeds:
+        starts = {(run.weights, run.batches) for run in comparison.runs if run.seed == seed and run.status == "finished"}
+        if len(starts) > 1:
+            return False
+    return True
+
+
+def findings(comparison: Comparison) -> list[str]:
+    """What the first metric says and what it does not, in sentences."""
+    metric, table = comparison.metrics[0], rows(comparison)
+    lines: list[str] = []
+    if not comparison.complete:
+        planned = len(comparison.contenders) * len(comparison.seeds)
+        done = sum(run.status != "interrupted" for run in comparison.runs)
+        lines.append(f"Incomplete: {done} of {planned} runs ended before the comparison was interrupted.")
+    if not table[0].finished:
+        return [*lines, "No run has finished."]
+    word = "Highest" if metric.better == "high" else "Lowest"
+    seeds = "one seed" if table[0].finished == 1 else f"{table[0].finished} seeds"
+    lines.append(f"{word} {metric.label} on the test set: {table[0].loss}, {table[0].scores[metric.name]} ({seeds}).")
+    gaps = differences(comparison)
+    if len(table) > 1 and not gaps:
+        lines.append("One seed tells nothing about chance: use more seeds to see which differences hold.")
+    if clear := [f"{gap.loss} ({gap.mean:+.3f})" for gap in gaps if gap.clear]:
+        lines.append(f"Behind it by more than chance between seeds (paired 95 % t interval): {', '.join(clear)}.")
+    if unclear := [
+        f"{gap.loss} ({gap.mean:+.3f}, interval {gap.low:+.3f} to {gap.high:+.3f})" for gap in gaps if not gap.clear
+    ]:
+        lines.append(f"Not to be told from it with {seeds}: {', '.join(unclear)}.")
+    if not same_start(comparison):
+        lines.append("Caution: batches or initial weights differed between losses; does a loader shuffle by itself?")
+    if diverged := [f"{row.loss} ({row.note()})" for row in table if row.diverged]:
+        lines.append(f"Diverged: {', '.join(diverged)}; means are of the finished runs.")
+    return lines
+
+
+def to_dict(comparison: Comparison) -> list[dict[str, Any]]:
+    """The table for programs."""
+    return [
+        {
+            "loss": row.loss,
+            "finished": row.finished,
+            "diverged": row.diverged,
+            "seconds": None if math.isnan(row.seconds) else round(row.seconds, 2),
+            "metrics": {
+                name: {
+                    "mean": None if math.isnan(score.mean) else score.mean,
+                    "std": None if math.isnan(score.spread) else score.spread,
+                    "best": score.best,
+                }
+                for name, score in row.scores.items()
+            },
+        }
+        for row in rows(comparison)
+    ]

@@ -1,0 +1,104 @@
+"""Charts of a comparison as inline SVG whose colours are variables of the page, so that they follow its light or dark
+theme and every loss has one colour throughout."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lossary.studies.metrics import Reliability
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = 8
+"""Losses that the page's palette tells apart; more repeat the colours with another line."""
+
+_INK, _FAINT = "#010101", "#020202"  # stand for the page's text and grid colours
+_STYLES = ("-", "--", ":", "-.")
+
+
+def _placeholder(index: int) -> str:
+    return f"#0300{index % COLOURS:02x}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """One loss over the epochs: a row for each seed, NaN where a run had ended."""
+
+    index: int  # of the loss, for its colour
+    values: np.ndarray
+
+
+def curves(lines: Sequence[Curve], *, height: float = 3.0, width: float = 5.2, label: str) -> str:
+    """Mean over the seeds with a band from the lowest to the highest."""
+    figure, axes = _figure(width, height)
+    for line in lines:
+        epochs = np.arange(1, line.values.shape[1] + 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # an epoch that no run reached has no mean
+            mean, low, high = (f(line.values, axis=0) for f in (np.nanmean, np.nanmin, np.nanmax))
+        colour, style = _placeholder(line.index), _STYLES[line.index // COLOURS % len(_STYLES)]
+        axes.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
+        axes.plot(epochs, mean, color=colour, linewidth=1.9, linestyle=style, solid_capstyle="round")
+        if len(epochs) == 1:
+            axes.plot(epochs, mean, color=colour, marker="o", markersize=5)
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    return _svg(figure, label)
+
+
+def reliability(bins: Reliability, index: int) -> str:
+    """Accuracy over confidence, a dot for each bin whose area grows with the predictions in it."""
+    figure, axes = _figure(2.6, 2.6)
+    axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=1, linestyle="--")
+    used = bins.count > 0
+    area = 14 + 150 * bins.count[used] / bins.count.sum()
+    axes.plot(bins.confidence[used], bins.accuracy[used], color=_placeholder(index), linewidth=1.4)
+    axes.scatter(bins.confidence[used], bins.accuracy[used], s=area, color=_placeholder(index), linewidths=0)
+    axes.set(xlim=(-0.03, 1.05), ylim=(-0.03, 1.05), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("accuracy")
+    return _svg(figure, "accuracy over confidence")
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A bare figure: no pyplot, so no state is shared with the caller's own plots."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    axes.grid(axis="y", color=_FAINT, linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(_FAINT)
+    axes.tick_params(colors=_INK, labelsize=9, length=0, pad=5)
+    axes.xaxis.label.set(color=_INK, size=9)
+    axes.yaxis.label.set(color=_INK, size=9)
+    return figure, axes
+
+
+def _svg(figure: Figure, label: str) -> str:
+    from matplotlib import rc_context
+
+    buffer = io.StringIO()
+    # text stays text: the page's own font, and readable to those who listen
+    with rc_context({"svg.fonttype": "none"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'<svg[^>]*viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{label}">', svg, count=1)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' id="[a-z_A-Z.]+_\d+"', "", svg)  # names such as axes_1, the same in every figure of the page
+    svg = svg.replace(_INK, "var(--muted)").replace(_FAINT, "var(--line)")
+    return re.sub(r"#0300(\w\w)", lambda m: f"var(--loss-{int(m[1], 16)})", svg)

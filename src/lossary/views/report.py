@@ -1,0 +1,139 @@
+"""The report of a comparison: one HTML page that needs nothing else, no network and no other file."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lossary.studies import summary
+from lossary.studies.results import Comparison
+from lossary.views import charts
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from lossary.studies.study import Section
+
+_BARS = 12
+"""Classes in the chart of bars; of more, the hardest are shown."""
+
+
+def write(comparison: Comparison, sections: Sequence[Section], path: Path) -> None:
+    """Writes the report whole or not at all."""
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(page(comparison, sections), encoding="utf-8")
+    scratch.replace(path)
+
+
+def page(comparison: Comparison, sections: Sequence[Section]) -> str:
+    """The whole page; `sections` are what the study itself has to show."""
+    minutes, seconds = divmod(round(comparison.seconds), 60)
+    return render(
+        "report.html",
+        comparison=comparison,
+        colours=colours(comparison),
+        rows=summary.rows(comparison),
+        findings=summary.findings(comparison),
+        strips=_strips(comparison),
+        metric_charts=_metric_charts(comparison),
+        loss_charts=_loss_charts(comparison),
+        bars=_bars(comparison),
+        sections=sections,
+        duration=f"{minutes} min {seconds} s" if minutes else f"{seconds} s",
+        same_start=summary.same_start(comparison),
+    )
+
+
+def render(template: str, **context: Any) -> str:
+    """A template of this package, filled in."""
+    return _environment().get_template(template).render(**context)
+
+
+def colours(comparison: Comparison) -> dict[str, int]:
+    """For each loss the number of its colour on the page: its place in the order in which losses were named."""
+    return {contender.label: i % charts.COLOURS for i, contender in enumerate(comparison.contenders)}
+
+
+@functools.cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("lossary", "views/templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _strips(comparison: Comparison) -> dict[str, tuple[float, float]]:
+    """For each metric the lowest and highest value of any finished run: the ends of the strips of dots."""
+    ends: dict[str, tuple[float, float]] = {}
+    for metric in comparison.metrics:
+        values = [run.test[metric.name] for run in comparison.runs if run.status == "finished"]
+        known = [value for value in values if np.isfinite(value)]
+        ends[metric.name] = (min(known), max(known)) if known else (0.0, 0.0)
+    return ends
+
+
+def _history(comparison: Comparison, label: str, metric: str | None) -> np.ndarray:
+    """Values by seed and epoch of a validation metric, or of the training loss."""
+    runs = [run for run in comparison.runs_of(label) if run.epochs]
+    length = max((len(run.epochs) for run in runs), default=0)
+    values = np.full((len(runs), length), np.nan)
+    for row, run in zip(values, runs, strict=True):
+        row[: len(run.epochs)] = [e.loss if metric is None else e.validation[metric] for e in run.epochs]
+    return values
+
+
+def _metric_charts(comparison: Comparison) -> list[tuple[str, str]]:
+    """Heading and chart of each validation metric, all losses in one."""
+    found: list[tuple[str, str]] = []
+    for metric in comparison.metrics:
+        lines = [
+            charts.Curve(i, values)
+            for i, contender in enumerate(comparison.contenders)
+            if (values := _history(comparison, contender.label, metric.name)).size
+        ]
+        if lines:
+            arrow = "higher is better" if metric.better == "high" else "lower is better"
+            found.append((f"{metric.label}, {arrow}", charts.curves(lines, label=f"{metric.label} by epoch")))
+    return found
+
+
+def _loss_charts(comparison: Comparison) -> dict[str, str]:
+    """The training loss of each loss in a chart of its own, for their scales have nothing in common."""
+    return {
+        contender.label: charts.curves([charts.Curve(i, values)], width=3.2, height=2.0, label="training loss by epoch")
+        for i, contender in enumerate(comparison.contenders)
+        if (values := _history(comparison, contender.label, None)).size
+    }
+
+
+def _bars(comparison: Comparison) -> list[dict[str, Any]]:
+    """For each class the mean of every loss and its range over the seeds."""
+    by_loss = {
+        contender.label: np.array([run.test_classes for run in runs])
+        for contender in comparison.contenders
+        if (runs := comparison.finished(contender.label))
+    }
+    counts = comparison.setting.get("class_counts")
+    total = sum(counts) if counts else 0
+    found: list[dict[str, Any]] = []
+    for k, name in enumerate(comparison.classes):
+        bars: dict[str, tuple[float, float, float]] = {}
+        for label, values in by_loss.items():
+            known = values[:, k][np.isfinite(values[:, k])]
+            if known.size:
+                bars[label] = (float(known.mean()), float(known.min()), float(known.max()))
+        if bars:
+            found.append({"name": name, "bars": bars, "share": counts[k] / total if total else None})
+    if len(found) > _BARS:
+        found.sort(key=lambda entry: float(np.mean([bar[0] for bar in entry["bars"].values()])))
+    return found[:_BARS]
