@@ -87,11 +87,12 @@ def eager(x: Array) -> bool:
 
         if torch.compiler.is_compiling():
             return False
-        # exact types: a FakeTensor is a Tensor without values, and functorch hides its wrappers behind the plain type
+        # exact types: a FakeTensor is a Tensor without values; and inside torch.func transforms even the tensors that
+        # are not transformed refuse to show theirs
         return (
             type(x) in (torch.Tensor, torch.nn.Parameter)
             and x.device.type != "meta"
-            and not torch._C._functorch.is_functorch_wrapped_tensor(x)  # pyright: ignore
+            and torch._C._functorch.peek_interpreter_stack() is None  # pyright: ignore
         )
     if is_jax(x):
         return not isinstance(x, sys.modules["jax"].core.Tracer)

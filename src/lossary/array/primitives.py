@@ -157,8 +157,14 @@ def pick(values: Array, index: Array, axis: int) -> Array:
         if axis != rank - 1:
             values = tf.transpose(values, [a for a in range(rank) if a != axis] + [axis])
         return tf.gather(values, index, axis=-1, batch_dims=rank - 1)
-    picked = xp.take_along_axis(values, xp.expand_dims(xp.astype(index, xp.int64), axis=axis), axis=axis)
-    return xp.squeeze(picked, axis=axis)
+    return xp.squeeze(xp.take_along_axis(values, xp.expand_dims(index, axis=axis), axis=axis), axis=axis)
+
+
+def running_sum(x: Array) -> Array:
+    """The sum up to each place along the last axis."""
+    if is_torch(x):
+        return x.cumsum(-1)  # the portable call goes through a cache that torch.compile cannot follow
+    return namespace(x).cumulative_sum(x, axis=len(sizes(x)) - 1)
 
 
 def lookup(vector: Array, index: Array) -> Array:
@@ -195,9 +201,8 @@ def class_sums(values: Array, index: Array, classes: int, batch: bool) -> Array:
     xp = namespace(values)
     if is_torch(values) and not _compiling(values):
         # scatter_add reads each place once; the comparison below reads it once per class
-        images = index.shape[0] if batch else 1
-        flat = values.reshape(images, -1)
-        sums = flat.new_zeros((images, classes)).scatter_add(1, index.long().reshape(images, -1), flat)
+        shape = (index.shape[0] if batch else 1, _product(tuple(index.shape[1 if batch else 0 :])))
+        sums = values.new_zeros((shape[0], classes)).scatter_add(1, index.long().reshape(shape), values.reshape(shape))
         return sums if batch else sums[0]
     # no one-hot tensor where a compiler (XLA, Inductor) fuses the comparison with the sum
     hit = xp.expand_dims(index, axis=-1) == xp.astype(xp.arange(classes), index.dtype)
@@ -259,6 +264,7 @@ __all__ = [
     "lookup",
     "pick",
     "power",
+    "running_sum",
     "sigmoid",
     "size",
     "sizes",

@@ -38,7 +38,7 @@ class SumLoss(Loss):
     reduction: Reduction = option(default="mean", init=False)  # each part has its own
     empty: Empty = option(default="zero", init=False)
 
-    facts = Facts("a sum of losses", None, (), (), "compound", (float("-inf"), float("inf")), 1e4, True)
+    facts = Facts("a sum of losses", None, (), (), "compound", (float("-inf"), float("inf")), 1e4, True, None)
 
     @classmethod
     def of(cls, loss: Loss) -> SumLoss:

@@ -41,6 +41,7 @@ class Facts:
     span: tuple[float, float]  # least and greatest value of one element
     reach: float  # the largest magnitude of the family's quantity at which float32 value and slope stay finite
     differentiable: bool  # False: the gradient is 0 wherever it exists
+    constant: str | None  # the part of the formula that the gradient holds constant
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option, dataclasses.field))
@@ -61,6 +62,7 @@ def loss(
     span: tuple[float, float] = (0.0, math.inf),
     reach: float = 1e4,
     differentiable: bool = True,
+    constant: str | None = None,
 ) -> Callable[[L], L]:
     """Makes a class a loss: a frozen dataclass with an entry in the catalogue."""
 
@@ -69,7 +71,7 @@ def loss(
 
         made = family(cls)
         made.facts = Facts(
-            source, arxiv, aliases, surveys, taxonomy or made.family_taxonomy, span, reach, differentiable
+            source, arxiv, aliases, surveys, taxonomy or made.family_taxonomy, span, reach, differentiable, constant
         )
         return register(made)
 
@@ -107,7 +109,7 @@ class Loss(abc.ABC):
             object.__setattr__(self, name, value)  # the one moment at which a frozen value may still be cleaned
         self.check_options()
 
-    def check_options(self) -> None:
+    def check_options(self) -> None:  # noqa: B027 (a loss without such rules has nothing to define)
         """What must hold between options; raises ValueError. Losses with such rules extend it."""
 
     @classmethod

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import along, divide, flatten_from, stop_gradient
+from lossary.array.primitives import along, divide, flatten_from, running_sum, stop_gradient
 from lossary.core.families import ClassBatch, Counts, RegionLoss
 from lossary.core.families.elements import rank
 from lossary.core.families.region import Classes, ClassLosses, OverlapLoss, pixel_weight
@@ -181,15 +181,11 @@ def jaccard_extension(xp: Namespace, error: Array, true: Array, weight: Array | 
     true = xp.take_along_axis(true, order, axis=-1)
     weight = xp.ones_like(true) if weight is None else xp.take_along_axis(weight, order, axis=-1)
     foreground = xp.sum(true * weight, axis=-1, keepdims=True)
-    intersection = foreground - cumulative(xp, true * weight)
-    union = foreground + cumulative(xp, (1.0 - true) * weight)
+    intersection = foreground - running_sum(true * weight)
+    union = foreground + running_sum((1.0 - true) * weight)
     # with no foreground at all the first error takes Δ from 0 to 1
     other = divide(xp, weight * intersection, union * (union - weight))
     other = xp.where(xp.logical_and(union == weight, weight > 0), 1.0, other)
     factor = xp.where(true > 0, divide(xp, weight, union), other)
     return xp.sum(error * stop_gradient(factor), axis=-1)
 
-
-def cumulative(xp: Namespace, x: Array) -> Array:
-    """Σ up to each place along the last axis."""
-    return xp.cumulative_sum(x, axis=rank(x) - 1)

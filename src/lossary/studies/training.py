@@ -53,7 +53,7 @@ class Training:
         parameters = list(model.parameters())
         if isinstance(loss, nn.Module):  # a criterion may have parameters of its own, such as class centres
             parameters += list(loss.parameters())
-        self.optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate)
+        self.optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, foreach=True)
         steps = schedule.epochs * _steps(data, schedule.batch_size)
         self.rate = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: schedule.factor(step, steps))
         self._digest = hashlib.sha256()

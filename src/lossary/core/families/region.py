@@ -58,6 +58,11 @@ class OverlapLoss(ProbabilityLoss):
     per: Literal["image", "batch"] = option(default="image")
     classes: Classes | Sequence[int] = option(default="all", low=0)
 
+    def check_options(self) -> None:
+        super().check_options()
+        if self.task == "binary" and not isinstance(self.classes, str):
+            raise ValueError(f"`classes` needs classes, and task='binary' has one; got {self.classes}")
+
     @abc.abstractmethod
     def class_losses(self, batch: ClassBatch) -> ClassLosses:
         """The loss of each class, and which take part."""

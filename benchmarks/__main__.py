@@ -1,0 +1,120 @@
+"""Speed and memory of every loss against other libraries and the native limit.
+
+`python -m benchmarks [CASE…]` measures forward and backward in eager torch on the CPU and prints one table per group.
+Times are processor seconds of one thread, unless `--threads` says otherwise. Ratios are medians over interleaved
+rounds, with their quartiles; the control row, the native loss against itself, says how far two equal things differ on
+this machine at this moment. Exit code 1 if a bar fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks import extra, measure, results
+from benchmarks.cases import CASES, CE, IMAGES, Case, groups
+
+EXTRA = ("scaling", "overhead")
+console = Console(width=None if Console().is_terminal else 170)
+
+
+def chosen(names: list[str]) -> tuple[list[Case], list[str]]:
+    """The cases and extra tables of which a name is part of the group or the case; all where no name is given."""
+    if not names:
+        return list(CASES), list(EXTRA)
+    cases = [case for case in CASES if any(name in f"{case.group} {case.id}" for name in names)]
+    tables = [table for table in EXTRA if any(name in table for name in names)]
+    if not cases and not tables:
+        known = ", ".join([*groups(), *EXTRA])
+        raise typer.BadParameter(f"no case is called {' or '.join(map(repr, names))}; the groups are {known}")
+    return cases, tables
+
+
+def control(repeats: int, seconds: float) -> measure.Spread:
+    """The native cross entropy against itself: the noise that every ratio below carries."""
+    prediction, target = IMAGES.make()
+    times = list(measure.rounds([(CE.make(), target)] * 2, prediction, repeats, seconds))
+    return measure.ratio([t[0] for t in times], [t[1] for t in times])
+
+
+def main(
+    cases: Annotated[list[str] | None, typer.Argument(help="Parts of the names of groups or cases.")] = None,
+    repeats: Annotated[int, typer.Option(min=measure.FEWEST_ROUNDS, help="Rounds per case.")] = 21,
+    seconds: Annotated[float, typer.Option(help="A case stops after this time once it has enough rounds.")] = 20.0,
+    quick: Annotated[bool, typer.Option(help="Few rounds, and peak memory only where a bar needs it.")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of torch. More than one needs a quiet machine.")] = 1,
+    compiled: Annotated[bool, typer.Option(help="Overhead with torch.compile too; half a minute per loss.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="A second table per group: every contender.")] = False,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write every number to this file.")] = None,
+) -> None:
+    if quick:
+        repeats, seconds = measure.FEWEST_ROUNDS, 5.0
+    torch.set_num_threads(threads)
+    selected, tables = chosen(cases or [])
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    rows: list[results.Row] = []
+    report: dict[str, object] = {"machine": machine()}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("control", total=len(selected) + len(tables))
+        noise = control(repeats, seconds)
+        report["control"] = noise.__dict__
+        for case in selected:
+            progress.update(task, description=f"{case.group}: {case.name}")
+            rows.append(results.run(case, repeats, seconds, with_peak=not quick, tick=progress.refresh))
+            progress.advance(task)
+        made = {}
+        for name in tables:
+            progress.update(task, description=name)
+            if name == "scaling":
+                made[name], report[name] = extra.scaling(repeats, seconds / 4, progress.refresh)
+            else:
+                made[name], report[name] = extra.overhead(repeats, compiled, progress.refresh)
+            progress.advance(task)
+    console.print(", ".join(f"{key} {value}" for key, value in machine().items()))
+    console.print(f"control, F.cross_entropy against itself on {IMAGES.label}: {results.shown(noise)} times\n")
+    for group in groups():
+        of_group = [row for row in rows if row.case.group == group]
+        if of_group:
+            console.print(results.table(group, of_group))
+            if every:
+                console.print(results.details(group, of_group))
+    for table in made.values():
+        console.print(table)
+    console.print(LEGEND)
+    console.print("\n".join(results.sources(rows)), highlight=False)
+    report["rows"] = [results.as_dict(row) for row in rows]
+    if json_file is not None:
+        json_file.write_text(json.dumps(report, indent=1))
+    if any(row.verdict(bar) is False for row in rows for bar in row.case.bars):
+        raise typer.Exit(1)
+
+
+LEGEND = """
+× native, × fastest peer: our time over theirs, median (quartiles) of interleaved rounds.
+≠: theirs is another number.
+saved: bytes that the result keeps for backward, in units of the prediction's; beyond inputs: without what was passed in.
+peak: highest resident memory of forward and backward above the inputs, gradient included, same unit.
+Bars, in the words of the issues:"""
+
+
+def machine() -> dict[str, object]:
+    return {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "load": f"{os.getloadavg()[0]:.1f} of {os.cpu_count()} cores",
+        "python": platform.python_version(),
+        "processor": platform.processor() or platform.machine(),
+    }
+
+
+if __name__ == "__main__":
+    measure.pin_allocator()
+    typer.run(main)

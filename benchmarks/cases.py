@@ -1,0 +1,328 @@
+"""Every case and every bar, as data. A new loss is one line in `CASES`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+import torch
+
+import lossary as L
+from benchmarks.contenders import Call, Contender, Ours
+
+Quantity = Literal["time/native", "time/peer", "saved", "saved beyond", "saved/peer", "peak"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """Random predictions and targets of a seed, the same for all contenders of a case."""
+
+    kind: Literal["classes", "binary", "soft binary", "distributions", "boxes", "elements"]
+    shape: tuple[int, ...]  # of the prediction
+
+    @property
+    def label(self) -> str:
+        return "×".join(f"{n}" for n in self.shape)
+
+    def make(self, small: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        shape = self.shape
+        if small:
+            shape = tuple(n if axis == 1 else min(n, 8) for axis, n in enumerate(shape))
+        prediction = torch.randn(shape, generator=generator)
+        if self.kind == "classes":
+            target = torch.randint(shape[1], (shape[0], *shape[2:]), generator=generator)
+        elif self.kind == "binary":
+            target = (torch.rand(shape, generator=generator) < 0.1).long()
+        elif self.kind == "soft binary":
+            target = torch.rand(shape, generator=generator)
+        elif self.kind == "distributions":
+            target = torch.softmax(torch.randn(shape, generator=generator), 1)
+        elif self.kind == "boxes":
+            prediction, target = (self._boxes(shape, generator) for _ in range(2))
+        else:
+            target = torch.randn(shape, generator=generator)
+        return prediction.requires_grad_(), target
+
+    @staticmethod
+    def _boxes(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        """Boxes of 1 to 100 pixels in a field where about half of the pairs meet."""
+        corner = 60 * torch.rand((*shape[:-1], 2), generator=generator)
+        side = 1 + 99 * torch.rand((*shape[:-1], 2), generator=generator)
+        return torch.cat([corner, corner + side], -1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """The most that a quantity may be, and who says so."""
+
+    quantity: Quantity
+    limit: float
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    group: str
+    name: str
+    inputs: Inputs
+    ours: Ours
+    native: Call | None = None
+    peers: tuple[Call, ...] = ()
+    bars: tuple[Bar, ...] = ()
+    timed: bool = True  # otherwise only memory is measured
+
+    @property
+    def id(self) -> str:
+        return f"{self.name} {self.inputs.label}"
+
+    @property
+    def contenders(self) -> list[Contender]:
+        """Ours, the native limit and the peers that are installed."""
+        others = [c for c in (self.native, *self.peers) if c is not None and c.installed]
+        return [self.ours, *others]
+
+    @property
+    def absent(self) -> list[str]:
+        return [peer.library for peer in self.peers if not peer.installed]
+
+    def contender(self, path: str) -> Contender:
+        """Ours by the name "lossary", another by its path."""
+        for contender in self.contenders:
+            if path == (contender.library if isinstance(contender, Ours) else contender.path):
+                return contender
+        raise KeyError(path)
+
+
+# --- the native limits and the peers ---------------------------------------------------------------------------------
+
+
+def F(name: str, form: Literal["labels", "float"] = "labels", **options: object) -> Call:  # noqa: N802
+    return Call(f"torch.nn.functional.{name}", options, form)
+
+
+def monai(name: str, form: Literal["channel", "float"] = "channel", factor: float = 1.0, **options: object) -> Call:
+    return Call(f"monai.losses.{name}", options, form, factor)
+
+
+def smp(name: str, form: Literal["labels", "float"] = "labels", **options: object) -> Call:
+    return Call(f"segmentation_models_pytorch.losses.{name}", options, form)
+
+
+def kornia(name: str, factor: float = 1.0, **options: object) -> Call:
+    return Call(f"kornia.losses.{name}", options, factor=factor)
+
+
+def torchvision(name: str, form: Literal["labels", "float"] = "labels", **options: object) -> Call:
+    return Call(f"torchvision.ops.{name}", {"reduction": "mean", **options}, form)
+
+
+CE = F("cross_entropy")
+BCE = F("binary_cross_entropy_with_logits", "float")
+SOFTMAX = {"softmax": True, "to_onehot_y": True}
+
+# --- the bars, in the words of the issues ----------------------------------------------------------------------------
+
+FOCAL = (
+    Bar("time/native", 1.5, "the house: multiclass focal at most 1.5 times F.cross_entropy"),
+    Bar("saved", 1.3, "the house: focal saves at most 1.3 times the logits' bytes"),
+)
+LIKELIHOOD = (
+    Bar("time/native", 1.3, "likelihood losses: at most 1.3 times F.cross_entropy"),
+    Bar("saved", 1.3, "likelihood losses: 1.3 times the logits' bytes saved"),
+)
+PLAIN = (
+    Bar("time/native", 1.15, "likelihood losses: plain cross entropy within 1.15 times"),
+    Bar("saved", 1.3, "likelihood losses: 1.3 times the logits' bytes saved"),
+)
+BINARY = (
+    Bar("time/native", 2.2, "binary likelihood losses: at most 2.2 times F.binary_cross_entropy_with_logits"),
+    Bar("time/peer", 0.85, "binary likelihood losses: at most .85 times the fastest peer"),
+    Bar("saved beyond", 1.2, "binary likelihood losses: saving at most 1.2 times the logits' bytes"),
+)
+REGION = (
+    Bar("time/native", 1.4, "the house and segmentation: Dice, Jaccard, Tversky at most 1.4 times F.cross_entropy"),
+    Bar("time/peer", 1.0, "segmentation: below the fastest of MONAI, smp, kornia"),
+    Bar("saved", 1.2, "the house and segmentation: region losses save at most 1.2 times the logits' bytes"),
+)
+DICE_CE = (Bar("time/native", 1.6, "segmentation: Dice + cross entropy at most 1.6 times (one primitive)"),)
+DICE_FOCAL = (Bar("saved", 2.0, "segmentation: 2.0 for Dice + focal"),)
+LOVASZ = (
+    Bar("time/peer", 0.35, "segmentation: Lovász softmax at most .35 times smp's"),
+    Bar("saved", 2.2, "segmentation: 2.2 for Lovász"),
+)
+LOVASZ_KORNIA = (Bar("time/peer", 1.0, "segmentation: Lovász softmax below kornia's (which is wrong)"),)
+VOLUME = (Bar("peak", 3.5, "segmentation: at 1×100×64×64×64 peak extra memory at most 3.5 times the logits"),)
+BOXES = (
+    Bar("time/peer", 0.8, "boxes: at most .8 times torchvision's time"),
+    Bar("saved/peer", 0.6, "boxes: at most .6 times torchvision's saved bytes"),
+)
+
+# --- the cases -------------------------------------------------------------------------------------------------------
+
+SEGMENTATION, BINARY_MASKS, VOCABULARY = "segmentation", "binary masks", "1,000 classes"
+VOLUMES, PAIRS, ELEMENTS, DIVERGENCE = "volumes", "boxes", "elements", "distributions"
+
+IMAGES = Inputs("classes", (4, 19, 256, 256))
+MASKS, SOFT_MASKS = Inputs("binary", (4, 1, 512, 512)), Inputs("soft binary", (4, 1, 512, 512))
+ROWS = Inputs("classes", (16384, 1000))
+CUBE = Inputs("classes", (1, 100, 64, 64, 64))
+BOX_PAIRS = Inputs("boxes", (100_000, 4))
+NUMBERS = Inputs("elements", (1_000_000,))
+
+DICE, FOCAL_LOSS, CROSS = L.DiceLoss("multiclass"), L.FocalLoss("multiclass"), L.CrossEntropyLoss()
+TVERSKY = L.TverskyLoss("multiclass", fp_weight=0.3, fn_weight=0.7)
+BINARY_PEERS = (
+    torchvision("sigmoid_focal_loss", "float", alpha=0.25),
+    monai("FocalLoss", "float", alpha=0.25),
+    smp("FocalLoss", mode="binary", alpha=0.25),
+    kornia("binary_focal_loss_with_logits", alpha=0.25, reduction="mean"),
+)
+# MONAI and kornia average over the classes too
+SOFTMAX_FOCAL_PEERS = (
+    monai("FocalLoss", factor=IMAGES.shape[1], use_softmax=True, to_onehot_y=True),
+    kornia("focal_loss", factor=IMAGES.shape[1], alpha=None, reduction="mean"),
+)
+
+CASES = (
+    Case(
+        SEGMENTATION, "cross entropy", IMAGES, Ours(CROSS), CE, (smp("SoftCrossEntropyLoss", smooth_factor=0.0),), PLAIN
+    ),
+    Case(SEGMENTATION, "focal", IMAGES, Ours(FOCAL_LOSS), CE, SOFTMAX_FOCAL_PEERS, FOCAL + LIKELIHOOD[:1]),
+    Case(
+        SEGMENTATION,
+        "dice",
+        IMAGES,
+        Ours(DICE),
+        CE,
+        (monai("DiceLoss", **SOFTMAX), smp("DiceLoss", mode="multiclass"), kornia("dice_loss", average="macro")),
+        REGION,
+    ),
+    Case(
+        SEGMENTATION,
+        "tversky",
+        IMAGES,
+        Ours(TVERSKY),
+        CE,
+        (
+            monai("TverskyLoss", alpha=0.3, beta=0.7, **SOFTMAX),
+            smp("TverskyLoss", mode="multiclass", alpha=0.3, beta=0.7),
+            kornia("tversky_loss", alpha=0.3, beta=0.7),
+        ),
+        REGION,
+    ),
+    Case(
+        SEGMENTATION, "dice + cross entropy", IMAGES, Ours(DICE + CROSS), CE, (monai("DiceCELoss", **SOFTMAX),), DICE_CE
+    ),
+    Case(
+        SEGMENTATION,
+        "dice + focal",
+        IMAGES,
+        Ours(DICE + FOCAL_LOSS),
+        CE,
+        (monai("DiceFocalLoss", **SOFTMAX),),
+        DICE_FOCAL,
+    ),
+    Case(
+        SEGMENTATION, "lovász", IMAGES, Ours(L.LovaszSoftmaxLoss()), CE, (smp("LovaszLoss", mode="multiclass"),), LOVASZ
+    ),
+    Case(
+        SEGMENTATION,
+        "lovász as kornia",
+        IMAGES,
+        Ours(L.LovaszSoftmaxLoss(per="image", classes="all")),
+        CE,
+        (kornia("lovasz_softmax_loss"),),
+        LOVASZ_KORNIA,
+    ),
+    Case(
+        BINARY_MASKS,
+        "bce",
+        MASKS,
+        Ours(L.BCELoss()),
+        BCE,
+        (smp("SoftBCEWithLogitsLoss", "float", ignore_index=None),),
+        (),
+    ),
+    Case(
+        BINARY_MASKS,
+        "bce, soft target",
+        SOFT_MASKS,
+        Ours(L.BCELoss()),
+        BCE,
+        (smp("SoftBCEWithLogitsLoss", ignore_index=None),),
+        (),
+    ),
+    Case(BINARY_MASKS, "focal", MASKS, Ours(L.FocalLoss("binary", alpha=0.25)), BCE, BINARY_PEERS, BINARY),
+    Case(
+        BINARY_MASKS,
+        "focal, soft target",
+        SOFT_MASKS,
+        Ours(L.FocalLoss("binary", alpha=0.25)),
+        BCE,
+        BINARY_PEERS,
+        BINARY,
+    ),
+    Case(BINARY_MASKS, "dice", MASKS, Ours(L.DiceLoss("binary")), BCE, (monai("DiceLoss", "float", sigmoid=True),), ()),
+    Case(VOCABULARY, "cross entropy", ROWS, Ours(CROSS), CE, (smp("SoftCrossEntropyLoss", smooth_factor=0.0),), PLAIN),
+    Case(VOCABULARY, "focal", ROWS, Ours(FOCAL_LOSS), CE, (), LIKELIHOOD),
+    Case(
+        VOCABULARY,
+        "smoothed",
+        ROWS,
+        Ours(L.CrossEntropyLoss(label_smoothing=0.1)),
+        F("cross_entropy", label_smoothing=0.1),
+    ),
+    Case(VOLUMES, "cross entropy", CUBE, Ours(CROSS), CE, (), VOLUME, timed=False),
+    Case(
+        VOLUMES,
+        "focal",
+        CUBE,
+        Ours(FOCAL_LOSS),
+        CE,
+        (monai("FocalLoss", factor=100, use_softmax=True, to_onehot_y=True),),
+        VOLUME,
+        False,
+    ),
+    Case(
+        VOLUMES,
+        "dice",
+        CUBE,
+        Ours(DICE),
+        CE,
+        (monai("DiceLoss", **SOFTMAX), smp("DiceLoss", mode="multiclass")),
+        VOLUME,
+        False,
+    ),
+    Case(
+        VOLUMES, "dice + cross entropy", CUBE, Ours(DICE + CROSS), CE, (monai("DiceCELoss", **SOFTMAX),), VOLUME, False
+    ),
+    Case(PAIRS, "giou", BOX_PAIRS, Ours(L.GIoULoss()), None, (torchvision("generalized_box_iou_loss"),), BOXES),
+    Case(PAIRS, "ciou", BOX_PAIRS, Ours(L.CIoULoss()), None, (torchvision("complete_box_iou_loss"),), BOXES),
+    Case(ELEMENTS, "l1", NUMBERS, Ours(L.L1Loss()), F("l1_loss")),
+    Case(ELEMENTS, "mse", NUMBERS, Ours(L.MSELoss()), F("mse_loss")),
+    Case(ELEMENTS, "huber", NUMBERS, Ours(L.HuberLoss(delta=1.5)), F("huber_loss", delta=1.5)),
+    Case(ELEMENTS, "smooth l1", NUMBERS, Ours(L.SmoothL1Loss(beta=0.5)), F("smooth_l1_loss", beta=0.5)),
+    Case(ELEMENTS, "log-cosh", NUMBERS, Ours(L.LogCoshLoss()), F("huber_loss")),
+    Case(
+        DIVERGENCE,
+        "kl",
+        Inputs("distributions", (16384, 100)),
+        Ours(L.KLDivLoss()),
+        Call("torch.nn.functional.kl_div", {"reduction": "batchmean"}, before=lambda z: torch.log_softmax(z, 1)),
+    ),
+)
+
+
+def find(id: str) -> Case:
+    return next(case for case in CASES if case.id == id)
+
+
+def groups() -> list[str]:
+    return list(dict.fromkeys(case.group for case in CASES))
+
+
+def agrees(ours: float, theirs: float) -> bool:
+    """Whether two libraries computed the same number, to what float32 sums of a million terms keep."""
+    return math.isclose(ours, theirs, rel_tol=2e-4, abs_tol=1e-6)

@@ -1,0 +1,285 @@
+"""The axes that losses are drawn over: which prediction and target belong to a place on one, and which losses it suits."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossary.core.compound import SumLoss
+from lossary.core.families import BoxLoss, DivergenceLoss, LikelihoodLoss, MarginLoss, ResidualLoss
+from lossary.core.families.classification import ClassificationLoss
+from lossary.core.families.region import OverlapLoss
+from lossary.core.loss import Loss
+from lossary.views.description import family_of
+
+Pair = tuple[NDArray[Any], NDArray[Any]]
+
+
+def _same(x: float) -> float:
+    return x
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """What a curve runs over."""
+
+    name: str  # what `--axis` calls it
+    label: str
+    slope_label: str
+    scene: str  # what is held fixed meanwhile; empty where nothing is
+    limits: tuple[float, float]
+    pair: Callable[[Loss, float], Pair]  # prediction and target at a coordinate
+    # the slope is by the coordinate: the logit where the axis shows a probability, the logarithm where it shows a ratio
+    coordinate: Callable[[float], float] = _same
+    place: Callable[[float], float] = _same  # the inverse of `coordinate`
+    points: int = 201
+    counts: bool = False  # whether it counts things: then there is nothing between two points
+    logarithmic: bool = False
+    open: bool = False  # whether it goes on beyond `limits`
+    length: bool = False  # whether options such as Huber's delta are lengths on it, which a picture must hold
+
+
+# --- what stands on the axes ------------------------------------------------------------------------------------------
+
+
+def _classes(loss: Loss) -> int:
+    """How many classes the loss is about: as many as it has weights, and two if that is open."""
+    listed: list[tuple[Any, ...]] = [v for part in parts(loss) for _, v in settings(part) if isinstance(v, tuple)]
+    chosen: list[Any] = [c for part in parts(loss) for c in cast("tuple[Any, ...]", _listed_classes(part))]
+    return max([2, *(len(v) for v in listed), *(c + 1 for c in chosen)])
+
+
+def _listed_classes(loss: Loss) -> tuple[int, ...]:
+    classes = getattr(loss, "classes", None)
+    return cast("tuple[int, ...]", classes) if isinstance(classes, tuple) else ()
+
+
+def settings(loss: Loss) -> list[tuple[str, Any]]:
+    return [(name, getattr(loss, name)) for name, _, _ in loss.options()]
+
+
+def _task(loss: Loss) -> str:
+    return next(part.task for part in parts(loss) if isinstance(part, ClassificationLoss))
+
+
+def _residual(loss: Loss, error: float) -> Pair:
+    # a target of 1, so that losses relative to the target have a value; one sample of one number
+    return np.array([[1.0 + error]]), np.array([[1.0]])
+
+
+def _scores(loss: Loss, score: float) -> Pair:
+    """One place whose true answer has this score, and whose other classes have 0."""
+    task, classes = _task(loss), _classes(loss)
+    if task == "binary":
+        return np.array([score]), np.array([1])
+    if task == "multilabel":
+        count = 1 if classes == 2 else classes
+        return np.full((1, count), score), np.ones((1, count), dtype=int)
+    return np.array([[score] + [0.0] * (classes - 1)]), np.array([0])
+
+
+def _likelihood(loss: Loss, logit: float) -> Pair:
+    """One place whose true answer has the probability σ(logit)."""
+    others = _classes(loss) - 1 if _task(loss) == "multiclass" else 1
+    return _scores(loss, logit + math.log(others))
+
+
+def _distributions(loss: Loss, logit: float) -> Pair:
+    return np.array([[logit, 0.0]]), np.array([[0.7, 0.3]])
+
+
+def _region(loss: Loss, share: float) -> Pair:
+    """An image of 20 × 20 pixels with an object of 10 × 10, of which columns are found from left to right."""
+    truth = np.zeros((20, 20), dtype=int)
+    truth[5:15, 5:15] = 1
+    found = np.zeros(100, dtype=bool)
+    found[: round(share * 100)] = True
+    p = np.full((20, 20), 0.05)
+    p[5:15, 5:15] = np.where(found.reshape(10, 10).T, 0.95, 0.05)
+    score, task = np.log(p / (1 - p)), _task(loss)
+    if task == "binary":
+        return score[None], truth[None]
+    if task == "multilabel":
+        return np.stack([score] * (_classes(loss) - 1))[None], np.stack([truth] * (_classes(loss) - 1))[None]
+    absent = [np.full((20, 20), -30.0)] * (_classes(loss) - 2)
+    return np.stack([np.zeros((20, 20)), score, *absent])[None], truth[None]
+
+
+def _centred(width: float, height: float) -> Pair:
+    return np.array([[-width / 2, -height / 2, width / 2, height / 2]]), np.array([[-0.5, -0.5, 0.5, 0.5]])
+
+
+def _offset(loss: Loss, offset: float) -> Pair:
+    return np.array([[offset, 0.0, offset + 1.0, 1.0]]), np.array([[0.0, 0.0, 1.0, 1.0]])
+
+
+def _scale(loss: Loss, log_scale: float) -> Pair:
+    return _centred(math.exp(log_scale), math.exp(log_scale))
+
+
+def _ratio(loss: Loss, log_ratio: float) -> Pair:
+    return _centred(math.exp(log_ratio / 2), math.exp(-log_ratio / 2))
+
+
+def _logit(p: float) -> float:
+    return math.log(p) - math.log1p(-p)
+
+
+def _sigmoid(z: float) -> float:
+    return 1.0 / (1.0 + math.exp(-z))
+
+
+ERROR = Axis(
+    "e", "error e = prediction − target", "slope dℓ/de", "", limits=(-3, 3), pair=_residual, open=True, length=True
+)
+MARGIN = Axis(
+    "m",
+    "margin m, how far the score of the true answer is ahead",
+    "slope dℓ/dm",
+    "",
+    limits=(-3, 3),
+    pair=_scores,
+    open=True,
+)
+PROBABILITY = Axis(
+    "p_t",
+    "probability pₜ of the true answer",
+    "slope by the logit of the true answer",
+    "",
+    limits=(0.002, 0.998),
+    pair=_likelihood,
+    coordinate=_logit,
+    place=_sigmoid,
+)
+TWO_CLASSES = Axis(
+    "p",
+    "predicted probability p of the first of two classes",
+    "slope by the logit of p",
+    "target (0.7, 0.3)",
+    limits=(0.002, 0.998),
+    pair=_distributions,
+    coordinate=_logit,
+    place=_sigmoid,
+)
+SHARE = Axis(
+    "tp",
+    "share of the object's pixels that are found",
+    "slope by the share",
+    "object of 10 × 10 in 20 × 20 pixels, p = 0.95 where found and 0.05 elsewhere; "
+    "multiclass: mean over object and background",
+    limits=(0, 1),
+    pair=_region,
+    points=101,
+    counts=True,
+)
+OFFSET = Axis(
+    "offset",
+    "offset x, in widths of the box",
+    "slope dℓ/dx",
+    "two boxes of one size, side by side",
+    limits=(-2, 2),
+    pair=_offset,
+    open=True,
+)
+SCALE = Axis(
+    "scale",
+    "side of the prediction over side of the target, s",
+    "slope dℓ/d ln s",
+    "two squares with one centre",
+    limits=(0.25, 4),
+    pair=_scale,
+    coordinate=math.log,
+    place=math.exp,
+    logarithmic=True,
+)
+RATIO = Axis(
+    "ratio",
+    "width over height of the prediction, r",
+    "slope dℓ/d ln r",
+    "a box against a square of the same area and centre",
+    limits=(0.25, 4),
+    pair=_ratio,
+    coordinate=math.log,
+    place=math.exp,
+    logarithmic=True,
+)
+
+AXES: dict[type[Loss], tuple[Axis, ...]] = {
+    ResidualLoss: (ERROR,),
+    LikelihoodLoss: (PROBABILITY, MARGIN, SHARE),
+    MarginLoss: (MARGIN,),
+    DivergenceLoss: (TWO_CLASSES,),
+    OverlapLoss: (SHARE,),
+    BoxLoss: (OFFSET, SCALE, RATIO),
+}
+"""The axes of each family; the first is drawn unless another is asked for or shared with the other losses."""
+
+
+# --- which axis -------------------------------------------------------------------------------------------------------
+
+
+def parts(loss: Loss) -> list[Loss]:
+    """The losses that a sum adds, or the loss itself."""
+    return [part for _, part in loss.terms] if isinstance(loss, SumLoss) else [loss]
+
+
+def axes_of(loss: Loss) -> tuple[Axis, ...]:
+    """The axes that a loss has a curve over; a sum has those that all its parts have."""
+    if isinstance(loss, SumLoss):
+        return _shared([axes_of(part) for part in parts(loss)])
+    if loss.operands:
+        return ()
+    return next((axes for family, axes in AXES.items() if isinstance(loss, family)), ())
+
+
+def _shared(axes: Sequence[tuple[Axis, ...]]) -> tuple[Axis, ...]:
+    return tuple(axis for axis in axes[0] if all(axis in others for others in axes[1:]))
+
+
+def common_axis(losses: Sequence[Loss], name: str | None = None) -> Axis:
+    """The axis of that name, or else the first that all the losses have.
+
+    Raises:
+        ValueError: there is none; the message says which axes each loss has.
+    """
+    if not losses:
+        raise ValueError("a picture needs at least one loss")
+    axes = [axes_of(loss) for loss in losses]
+    for loss, own in zip(losses, axes, strict=True):
+        if not own:
+            raise ValueError(f"{_called(loss)} has no curve: {_no_axis(loss)}")
+    shared = _shared(axes)
+    if name is None and shared:
+        return shared[0]
+    for axis in shared:
+        if axis.name == name:
+            return axis
+    listed = dict.fromkeys(
+        f"{_called(loss)} has {_either(a.name for a in own)}" for loss, own in zip(losses, axes, strict=True)
+    )
+    problem = "these losses have no axis in common" if name is None else f"not every loss here has the axis {name!r}"
+    raise ValueError(f"{problem}: {'; '.join(listed)}. {'Draw them apart.' if not shared else ''}".strip())
+
+
+def _no_axis(loss: Loss) -> str:
+    if isinstance(loss, SumLoss):
+        listed = ", ".join(
+            f"{_called(part)} has {_either(a.name for a in axes_of(part)) or 'none'}" for part in parts(loss)
+        )
+        return f"its parts have no axis in common ({listed})"
+    if loss.operands:
+        return f"it is also a function of {', '.join(loss.operands)}"
+    return f"losses of the {family_of(type(loss))} family are no function of one number"
+
+
+def _called(loss: Loss) -> str:
+    return " + ".join(type(part).__name__ for part in parts(loss))
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(repr(name) for name in names)

@@ -1,0 +1,255 @@
+"""Inputs for every loss of the catalogue, drawn from what its class declares.
+
+A new loss is picked up from its options and its family: `variants(cls)` changes one option at a time, and
+`draw(loss, regime)` makes a batch that the loss accepts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+import lossary
+from lossary.core import options
+from lossary.core.families import BoxLoss, ClassificationLoss, DivergenceLoss, MarginLoss, ResidualLoss
+from lossary.core.families.classification import ProbabilityLoss
+from lossary.core.loss import Loss
+
+CLASSES, PLACES, SAMPLES = 4, 5, 3
+REGIMES = ("ordinary", "edge", "extreme")
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """What a call takes, as float64 and int64 NumPy arrays."""
+
+    prediction: np.ndarray
+    target: np.ndarray
+    keywords: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+
+def tasks(cls: type[Loss]) -> list[str | None]:
+    """The tasks a class can be made for; [None] where it has no such option."""
+    for name, _, annotation in cls.options():
+        if name == "task":
+            return list(options.choices(annotation))
+    return [None]
+
+
+def make(cls: type[Loss], task: str | None, **settings: object) -> Loss:
+    return cls(**({} if task is None else {"task": task}), **settings)
+
+
+def defaults() -> list[Loss]:
+    """Every loss of the catalogue with its default options, for each of its tasks."""
+    return [make(cls, task) for cls in lossary.catalogue() for task in tasks(cls)]
+
+
+def variants(cls: type[Loss]) -> list[Loss]:
+    """The losses of a class that differ from the default in one option (or in one that needs a second)."""
+    found: dict[Loss, None] = {}
+    for task in tasks(cls):
+        found[make(cls, task)] = None
+        for name, field, annotation in cls.options():
+            if name in ("task", "empty"):  # test_edges.py has the policies for an empty batch
+                continue
+            for value in _values(name, annotation, field.metadata["domain"]):
+                together = {"reduction": "weighted_mean"} if name == "class_weight" else {}
+                try:
+                    found[make(cls, task, **{name: value}, **together)] = None
+                except ValueError:
+                    continue  # an option that this task refuses; test_errors has these
+        if issubclass(cls, ClassificationLoss):
+            found |= dict.fromkeys(_crossed(cls, task))
+    return list(found)
+
+
+def _values(name: str, annotation: object, domain: options.Domain) -> list[object]:
+    """A few values of an option that its domain allows."""
+    if name == "ignore_index":
+        return [1, 255]
+    if name == "class_axis":
+        return [-1]
+    values: list[object] = list(options.choices(annotation))
+    for kind in typing.get_args(annotation) or (annotation,):
+        if kind is bool:
+            values += [True, False]
+        elif kind is float:
+            values += [v for v in (domain.low, domain.high, 0.0, 0.3, 0.9, 1.0, 1.5, 2.0, 5.0) if v in domain and abs(v) < 1e9]
+        elif typing.get_origin(kind) is Sequence:
+            item = typing.get_args(kind)[0]
+            values.append((0, 2) if item is int else (0.5, 2.0, 0.0, 1.25))
+    return list(dict.fromkeys(values))
+
+
+def _crossed(cls: type[Loss], task: str | None) -> list[Loss]:
+    """Options whose code meets: ignored labels with weights, smoothing, every reduction and both scopes."""
+    names = {name for name, _, _ in cls.options()}
+    losses: list[Loss] = []
+    for settings in (
+        {"ignore_index": 1, "class_weight": (0.5, 2.0, 0.0, 1.25), "reduction": "weighted_mean", "label_smoothing": 0.2},
+        {"ignore_index": 255, "reduction": "none", "alpha": 0.25 if task != "multiclass" else (1.0, 2.0, 0.5, 0.25)},
+        {"ignore_index": 255, "per": "batch", "classes": "present", "class_weight": (0.5, 2.0, 0.0, 1.25)},
+        {"per": "batch", "reduction": "weighted_mean", "class_weight": (0.5, 2.0, 0.0, 1.25), "squared": True},
+        {"reduction": "sum", "ignore_index": 255, "class_weight": (0.5, 2.0, 0.0, 1.25)},
+    ):
+        known = {k: v for k, v in settings.items() if k in names}
+        if task == "binary":
+            known.pop("class_weight", None)
+        losses.append(make(cls, task, **known))
+    return losses
+
+
+# --- batches -----------------------------------------------------------------------------------------------------------
+
+
+def generator(*key: object) -> np.random.Generator:
+    """Random numbers that depend on nothing but the key."""
+    return np.random.default_rng(zlib.crc32(repr(key).encode()))
+
+
+def draw(loss: Loss, regime: str = "ordinary", dense: bool = False, samples: int = SAMPLES) -> Batch:
+    """A batch for a loss. `dense` asks for soft targets where the loss takes them."""
+    rng = generator(type(loss).__name__, regime, dense, samples)
+    if isinstance(loss, ResidualLoss):
+        return _residuals(loss, regime, rng, samples)
+    if isinstance(loss, ClassificationLoss):
+        return _labels(loss, regime, rng, dense, samples)
+    if isinstance(loss, DivergenceLoss):
+        return _distributions(loss, regime, rng, samples)
+    if isinstance(loss, BoxLoss):
+        return _boxes(loss, regime, rng, samples)
+    raise NotImplementedError(f"no inputs for the family of {type(loss).__name__}")
+
+
+def takes_dense(loss: Loss) -> bool:
+    """Whether soft targets are another case for this loss."""
+    if not isinstance(loss, ClassificationLoss) or isinstance(loss, (MarginLoss, lossary.LovaszSoftmaxLoss)):
+        return False
+    return loss.task != "multiclass" or loss.ignore_index is None
+
+
+def _residuals(loss: Loss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    shape = (samples, PLACES)
+    target = rng.normal(size=shape)
+    error = 2 * rng.normal(size=shape)
+    if regime == "edge":
+        kinks = [v for v in dataclasses.asdict(loss).values() if isinstance(v, float)]
+        error = rng.choice([0.0, 1e-30, -1e-8, 1.0, -1.0, *kinks], size=shape)
+        target = np.zeros(shape)
+    if regime == "extreme":
+        error = rng.choice([-1.0, 1.0], size=shape) * loss.facts.reach
+    return Batch(target + error, target)
+
+
+def _labels(loss: ClassificationLoss, regime: str, rng: np.random.Generator, dense: bool, samples: int) -> Batch:
+    shape = (samples, CLASSES, PLACES)
+    scores = 2 * rng.normal(size=shape)
+    if regime == "edge":
+        scores = rng.choice([0.0, 0.0, 1.0, -1.0, 40.0, -40.0], size=shape)
+    if regime == "extreme":
+        scores = rng.choice([0.0, 1.0, -1.0], size=shape) * loss.facts.reach
+    if loss.task == "multiclass":
+        target = rng.integers(0, CLASSES, size=(samples, PLACES))
+        if dense:
+            target = np.moveaxis(rng.dirichlet(np.ones(CLASSES), size=(samples, PLACES)), -1, 1)
+            if regime != "ordinary":  # one-hot: probabilities of exactly 0 and 1
+                target = (target == target.max(1, keepdims=True)).astype(float)
+    else:
+        target = rng.integers(0, 2, size=shape)
+        if dense:
+            target = rng.uniform(size=shape) if regime == "ordinary" else rng.choice([0.0, 0.5, 1.0], size=shape)
+    if loss.ignore_index is not None:
+        ignored = rng.uniform(size=target.shape) < 0.3
+        target = np.where(ignored, loss.ignore_index, target)
+    prediction = scores
+    if isinstance(loss, ProbabilityLoss) and not loss.from_logits:
+        prediction = probabilities(scores, loss.task)
+    if loss.class_axis == -1:
+        prediction = np.moveaxis(prediction, 1, -1)
+        if target.ndim == prediction.ndim:
+            target = np.moveaxis(target, 1, -1)
+    return Batch(prediction, target)
+
+
+def probabilities(scores: np.ndarray, task: str) -> np.ndarray:
+    if task == "multiclass":
+        p = np.exp(scores - scores.max(1, keepdims=True))
+        return p / p.sum(1, keepdims=True)
+    return np.where(scores >= 0, 1 / (1 + np.exp(-np.abs(scores))), np.exp(-np.abs(scores)) / (1 + np.exp(-np.abs(scores))))
+
+
+def _distributions(loss: DivergenceLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    sides = []
+    for form in (loss.prediction_form, loss.target_form):
+        scores = 2 * rng.normal(size=(samples, CLASSES, PLACES))
+        if regime == "edge":
+            scores = rng.choice([0.0, 1.0, -30.0], size=scores.shape)
+        if regime == "extreme":
+            scores = rng.choice([0.0, 1.0, -1.0], size=scores.shape) * loss.facts.reach
+        p = probabilities(scores, "multiclass")
+        if form == "probs":
+            scores = p
+        elif form == "log_probs":
+            with np.errstate(divide="ignore"):
+                scores = np.maximum(np.log(p), -loss.facts.reach)
+        sides.append(np.moveaxis(scores, 1, -1) if loss.class_axis == -1 else scores)
+    return Batch(*sides)
+
+
+def _boxes(loss: BoxLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    def draw_boxes() -> np.ndarray:
+        corners = np.sort(rng.uniform(0, 10, size=(samples, PLACES, 2, 2)), axis=2)
+        return corners.reshape(samples, PLACES, 4)
+
+    prediction, target = draw_boxes(), draw_boxes()
+    if regime == "edge":
+        pairs = np.array(EDGE_BOXES, dtype=float)
+        chosen = rng.permutation(np.arange(max(len(pairs), samples * PLACES)) % len(pairs))[: samples * PLACES]
+        prediction, target = (pairs[chosen, side].reshape(samples, PLACES, 4) for side in (0, 1))
+    if regime == "extreme":
+        size = rng.choice([1e-6, 1.0, 1e6], size=(samples, PLACES, 1))
+        prediction, target = prediction * size, target * size
+    return Batch(to_format(prediction, loss.format), to_format(target, loss.format))
+
+
+EDGE_BOXES = (
+    ([0, 0, 1, 1], [0, 0, 1, 1]),  # identical
+    ([0, 0, 1, 0], [0, 0, 1, 1]),  # no height against a proper box
+    ([0, 0, 0, 1], [0, 0, 1, 1]),  # no width
+    ([0, 0, 0, 0], [0, 0, 1, 1]),  # a point
+    ([0, 0, 0, 0], [0, 0, 0, 0]),  # two equal points
+    ([0, 0, 0, 0], [1, 2, 1, 2]),  # two points apart
+    ([0, 0, 1, 0], [2, 0, 3, 0]),  # two segments on one line
+    ([0, 0, 1, 1], [1, 0, 2, 1]),  # touching edges
+    ([0, 0, 1, 1], [1, 1, 2, 2]),  # touching corners
+    ([1, 1, 2, 2], [0, 0, 4, 4]),  # one inside the other
+    ([0, 0, 1e-3, 1e-3], [0, 0, 1e-3, 1e-3]),  # small and identical
+    ([0, 0, 1, 1], [5, 5, 6, 6]),  # disjoint
+)
+
+
+def to_format(boxes: np.ndarray, format: str) -> np.ndarray:
+    low, size = boxes[..., :2], boxes[..., 2:] - boxes[..., :2]
+    if format == "xywh":
+        return np.concatenate([low, size], axis=-1)
+    if format == "cxcywh":
+        return np.concatenate([low + size / 2, size], axis=-1)
+    return boxes
+
+
+def unreduced_shape(loss: Loss, batch: Batch) -> tuple[int, ...]:
+    """The shape of the places of a batch, which masks and weights have."""
+    shape = batch.prediction.shape
+    if isinstance(loss, BoxLoss):
+        return shape[:-1]
+    if isinstance(loss, DivergenceLoss) or (isinstance(loss, ClassificationLoss) and loss.task == "multiclass"):
+        axis = loss.class_axis % len(shape)
+        return shape[:axis] + shape[axis + 1 :]
+    return shape
+
+

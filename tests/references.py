@@ -1,0 +1,470 @@
+"""What each loss should give, in plain Python: loops, `math.fsum` and mpmath numbers of fifty digits.
+
+Nothing here is shared with the package but the options of a loss; formulas are those of the papers, written as the
+papers write them, without any of the rearrangements that make the package stable. `evaluate(loss, batch)` gives the
+reduced loss as a float, or a list of the unreduced values.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import mpmath
+import numpy as np
+
+import lossary
+from inputs import Batch, unreduced_shape
+from lossary.core.families import BoxLoss, DivergenceLoss, LikelihoodLoss, MarginLoss, ResidualLoss
+from lossary.core.families.region import OverlapLoss
+from lossary.core.loss import Loss
+
+mpmath.mp.dps = 50
+mpf = mpmath.mpf
+
+FORMULAS: dict[type[Loss], Callable[..., Any]] = {}
+"""The formula of each loss on the quantity of its family; the arguments are those of the family's function below."""
+
+
+def formula(cls: type[Loss]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
+        FORMULAS[cls] = function
+        return function
+
+    return enter
+
+
+# --- regression: a function of e ------------------------------------------------------------------------------------
+
+
+@formula(lossary.L1Loss)
+def _(loss: Any, e: mpf) -> mpf:
+    return abs(e)
+
+
+@formula(lossary.MSELoss)
+def _(loss: Any, e: mpf) -> mpf:
+    return e * e
+
+
+@formula(lossary.SmoothL1Loss)
+def _(loss: Any, e: mpf) -> mpf:
+    return e * e / (2 * mpf(loss.beta)) if abs(e) < loss.beta else abs(e) - mpf(loss.beta) / 2
+
+
+@formula(lossary.HuberLoss)
+def _(loss: Any, e: mpf) -> mpf:
+    return e * e / 2 if abs(e) < loss.delta else mpf(loss.delta) * (abs(e) - mpf(loss.delta) / 2)
+
+
+@formula(lossary.LogCoshLoss)
+def _(loss: Any, e: mpf) -> mpf:
+    return mpmath.log(mpmath.cosh(e))
+
+
+# --- likelihood: a function of the probability p of the answer and of q = 1 - p ------------------------------------------
+
+
+@formula(lossary.BCELoss)
+@formula(lossary.CrossEntropyLoss)
+def _(loss: Any, p: mpf, q: mpf) -> mpf:
+    return -mpmath.log(p)
+
+
+@formula(lossary.FocalLoss)
+def _(loss: Any, p: mpf, q: mpf) -> mpf:
+    return -(q ** mpf(loss.gamma)) * mpmath.log(p)
+
+
+# --- margin: a function of m -----------------------------------------------------------------------------------------
+
+
+@formula(lossary.HingeLoss)
+def _(loss: Any, m: mpf) -> mpf:
+    return max(mpf(0), 1 - m) ** mpf(loss.power)
+
+
+@formula(lossary.ExponentialLoss)
+def _(loss: Any, m: mpf) -> mpf:
+    return mpmath.exp(-m)
+
+
+# --- divergence: a function of two distributions, as lists --------------------------------------------------------------
+
+
+@formula(lossary.KLDivLoss)
+def _(loss: Any, p: list[mpf], t: list[mpf]) -> mpf:
+    return mpmath.fsum(tc * mpmath.log(tc / pc) for pc, tc in zip(p, t, strict=True) if tc > 0)
+
+
+# --- boxes: a function of two boxes of corners ----------------------------------------------------------------------------
+
+
+def overlap(a: list[mpf], b: list[mpf]) -> tuple[mpf, mpf]:
+    """Intersection over union, and the area of the union."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    inter = width * height if width > 0 and height > 0 else mpf(0)
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inter
+    if union == 0:
+        return mpf(a == b), union
+    return inter / union, union
+
+
+def hull(a: list[mpf], b: list[mpf]) -> tuple[mpf, mpf]:
+    return max(a[2], b[2]) - min(a[0], b[0]), max(a[3], b[3]) - min(a[1], b[1])
+
+
+@formula(lossary.GIoULoss)
+def _(loss: Any, a: list[mpf], b: list[mpf]) -> mpf:
+    iou, union = overlap(a, b)
+    width, height = hull(a, b)
+    area = width * height
+    return 1 - iou + ((area - union) / area if area > 0 else 0)
+
+
+@formula(lossary.CIoULoss)
+def _(loss: Any, a: list[mpf], b: list[mpf], alpha: mpf | None = None) -> mpf:
+    """`alpha`, where given, is the constant that the gradient takes it for."""
+    iou, _ = overlap(a, b)
+    width, height = hull(a, b)
+    diagonal = width**2 + height**2
+    centers = ((a[0] + a[2] - b[0] - b[2]) / 2) ** 2 + ((a[1] + a[3] - b[1] - b[3]) / 2) ** 2
+    v = aspect(a, b)
+    if alpha is None:
+        alpha = ciou_alpha(a, b)
+    return 1 - iou + (centers / diagonal if diagonal > 0 else 0) + alpha * v
+
+
+def aspect(a: list[mpf], b: list[mpf]) -> mpf:
+    angles = []
+    for box in (a, b):
+        w, h = box[2] - box[0], box[3] - box[1]
+        if w == 0 and h == 0:
+            return mpf(0)
+        angles.append(mpmath.pi / 2 if h == 0 else mpmath.atan(w / h))
+    return 4 / mpmath.pi**2 * (angles[0] - angles[1]) ** 2
+
+
+def ciou_alpha(a: list[mpf], b: list[mpf]) -> mpf:
+    v = aspect(a, b)
+    return v / (1 - overlap(a, b)[0] + v) if v > 0 else mpf(0)
+
+
+CONSTANTS: dict[type[Loss], Callable[[list[mpf], list[mpf]], dict[str, mpf]]] = {
+    lossary.CIoULoss: lambda a, b: {"alpha": ciou_alpha(a, b)},
+}
+"""What the gradient of a loss holds constant, as keywords of its formula."""
+
+
+# --- regions: a function of counts, or of errors -----------------------------------------------------------------------------
+
+
+@formula(lossary.DiceLoss)
+def _(loss: Any, tp: float, fp: float, fn: float) -> float:
+    denominator = 2 * tp + fp + fn + loss.smooth
+    return 1 - (2 * tp + loss.smooth) / denominator if denominator else 0.0
+
+
+@formula(lossary.TverskyLoss)
+def _(loss: Any, tp: float, fp: float, fn: float) -> float:
+    denominator = tp + loss.fp_weight * fp + loss.fn_weight * fn + loss.smooth
+    return 1 - (tp + loss.smooth) / denominator if denominator else 0.0
+
+
+@formula(lossary.LovaszSoftmaxLoss)
+def _(loss: Any, errors: list[float], true: list[bool], weights: list[float]) -> float:
+    """Σ over sorted errors of the growth of Δ(M) = |M| / |{true} ∪ M|, each Δ counted anew from its set."""
+
+    def jaccard_loss(wrong: list[int]) -> float:
+        size = math.fsum(weights[i] for i in wrong)
+        union = math.fsum(w for i, w in enumerate(weights) if true[i] or i in wrong)
+        return size / union if union else 0.0
+
+    order = sorted(range(len(errors)), key=lambda i: -errors[i])
+    steps = [jaccard_loss(order[: k + 1]) - jaccard_loss(order[:k]) for k in range(len(order))]
+    return math.fsum(errors[i] * step for i, step in zip(order, steps, strict=True))
+
+
+# --- the contract of a call -----------------------------------------------------------------------------------------------------
+
+
+def evaluate(
+    loss: Loss,
+    batch: Batch,
+    *,
+    mask: np.ndarray | None = None,
+    sample_weight: np.ndarray | None = None,
+    normalizer: float | None = None,
+    constants: Batch | None = None,
+) -> Any:
+    """The value of a call. `constants` is the batch at which what the gradient holds constant is computed."""
+    if isinstance(loss, OverlapLoss):
+        return _overlap(loss, batch, mask, sample_weight, normalizer)
+    values: list[float] = []
+    masses: list[float] = []
+    for place in np.ndindex(unreduced_shape(loss, batch)):
+        if not counts(loss, batch, place, mask):
+            values.append(0.0)
+            continue
+        weight = at(sample_weight, place, 1.0)
+        value, mass = PLACE[family_of(loss)](loss, batch, place, constants)
+        values.append(float(value * weight))
+        masses.append(float(mass * weight))
+    if loss.reduction == "none":
+        return values
+    total = math.fsum(values)
+    denominator = math.fsum(masses) if loss.reduction == "weighted_mean" else len(masses)
+    return divide(loss, total, denominator, normalizer)
+
+
+def divide(loss: Loss, total: float, denominator: float, normalizer: float | None) -> float:
+    if normalizer is not None:
+        denominator = normalizer
+    elif loss.reduction == "sum":
+        return total
+    return total / denominator if denominator else 0.0
+
+
+def at(values: np.ndarray | None, place: tuple[int, ...], default: Any) -> Any:
+    """The entry of an array that has the shape of the places, or its leading axes."""
+    return default if values is None else values[place[: values.ndim]]
+
+
+def counts(loss: Any, batch: Batch, place: tuple[int, ...], mask: np.ndarray | None) -> bool:
+    ignored = getattr(loss, "ignore_index", None)
+    if ignored is not None and batch.target.shape == unreduced_shape(loss, batch) and batch.target[place] == ignored:
+        return False
+    return bool(at(mask, place, True))
+
+
+def family_of(loss: Loss) -> type[Loss]:
+    return next(f for f in PLACE if isinstance(loss, f))
+
+
+def _formula(loss: Loss) -> Callable[..., Any]:
+    return FORMULAS[type(loss)]
+
+
+def _residual(loss: Loss, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    return _formula(loss)(loss, mpf(float(batch.prediction[place])) - mpf(float(batch.target[place]))), 1
+
+
+def softmax(loss: Any, scores: list[float]) -> tuple[list[mpf], list[mpf]]:
+    """Probabilities of the classes, and of all the others."""
+    if getattr(loss, "from_logits", True):
+        masses = [mpmath.exp(mpf(float(s))) for s in scores]
+    else:
+        masses = [mpf(float(s)) + mpf("2.2250738585072014e-308") for s in scores]
+    total = mpmath.fsum(masses)
+    p = [m / total for m in masses]
+    q = [mpmath.fsum(masses[:c] + masses[c + 1 :]) / total for c in range(len(masses))]
+    return p, q
+
+
+def sigmoid(loss: Any, score: float) -> tuple[mpf, mpf]:
+    z = mpf(float(score))
+    if getattr(loss, "from_logits", True):
+        return 1 / (1 + mpmath.exp(-z)), 1 / (1 + mpmath.exp(z))
+    tiny = mpf("2.2250738585072014e-308")
+    return (z + tiny) / (1 + 2 * tiny), (1 - z + tiny) / (1 + 2 * tiny)
+
+
+def class_numbers(loss: Any, values: Any, classes: int) -> list[float]:
+    return list(values) if isinstance(values, tuple) else [1.0] * classes
+
+
+def along_classes(loss: Any, array: np.ndarray, place: tuple[int, ...]) -> list[float]:
+    """The entries of all classes at a place."""
+    axis = loss.class_axis % array.ndim
+    return [array[(*place[:axis], c, *place[axis:])] for c in range(array.shape[axis])]
+
+
+def shares(loss: Any, batch: Batch, place: tuple[int, ...], classes: int) -> list[float]:
+    """The probability that the target gives to each class at a place."""
+    if batch.target.ndim == batch.prediction.ndim:
+        return along_classes(loss, batch.target, place)
+    return [float(batch.target[place] == c) for c in range(classes)]
+
+
+def _likelihood(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    f = _formula(loss)
+    smoothing = getattr(loss, "label_smoothing", 0.0)
+    if loss.task != "multiclass":
+        p, q = sigmoid(loss, batch.prediction[place])
+        t = mpf(float(batch.target[place])) * (1 - mpf(smoothing)) + mpf(smoothing) / 2
+        weight = 1.0
+        if loss.class_weight is not None:
+            weight = loss.class_weight[place[loss.class_axis]]
+        on, off = _sides(loss, place)
+        value = (on * t * f(loss, p, q) if t > 0 else 0) + (off * (1 - t) * f(loss, q, p) if t < 1 else 0)
+        return weight * value, weight
+    scores = along_classes(loss, batch.prediction, place)
+    p, q = softmax(loss, scores)
+    t = shares(loss, batch, place, len(p))
+    weights = class_numbers(loss, loss.class_weight, len(p))
+    factors = class_numbers(loss, getattr(loss, "alpha", None), len(p))
+    value = mpf(0)
+    for c in range(len(p)):
+        share = (1 - mpf(smoothing)) * t[c] + mpf(smoothing) / len(p)
+        if share > 0:
+            value += weights[c] * factors[c] * share * f(loss, p[c], q[c])
+    return value, math.fsum(w * float(s) for w, s in zip(weights, t, strict=True))
+
+
+def _sides(loss: Any, place: tuple[int, ...]) -> tuple[float, float]:
+    """Factors of the positive and of the negative term."""
+    alpha, positive = getattr(loss, "alpha", None), getattr(loss, "pos_weight", None)
+    if alpha is not None:
+        return alpha, 1 - alpha
+    if positive is None:
+        return 1.0, 1.0
+    return (positive[place[loss.class_axis]] if isinstance(positive, tuple) else positive), 1.0
+
+
+def _margin(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    f = _formula(loss)
+    if loss.task != "multiclass":
+        weight = 1.0 if loss.class_weight is None else loss.class_weight[place[loss.class_axis]]
+        y = 1 if batch.target[place] > 0 else -1
+        return weight * f(loss, y * mpf(float(batch.prediction[place]))), weight
+    scores = [mpf(float(s)) for s in along_classes(loss, batch.prediction, place)]
+    true = int(batch.target[place])
+    weight = class_numbers(loss, loss.class_weight, len(scores))[true]
+    others = [s for c, s in enumerate(scores) if c != true]
+    if loss.multiclass == "crammer-singer":
+        value = f(loss, scores[true] - max(others))
+    elif loss.multiclass == "weston-watkins":
+        value = mpmath.fsum(f(loss, scores[true] - s) for s in others)
+    else:
+        value = f(loss, scores[true]) + mpmath.fsum(f(loss, -s) for s in others)
+    return weight * value, weight
+
+
+def _divergence(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    sides = []
+    for array, form in ((batch.prediction, loss.prediction_form), (batch.target, loss.target_form)):
+        numbers = [mpf(float(x)) for x in along_classes(loss, array, place)]
+        if form == "logits":
+            masses = [mpmath.exp(x) for x in numbers]
+            numbers = [m / mpmath.fsum(masses) for m in masses]
+        elif form == "log_probs":
+            numbers = [mpmath.exp(x) for x in numbers]
+        sides.append(numbers)
+    if loss.prediction_form == "probs":
+        sides[0] = [p + mpf("2.2250738585072014e-308") for p in sides[0]]
+    return _formula(loss)(loss, *sides), 1
+
+
+def corners(loss: Any, box: np.ndarray) -> list[mpf]:
+    a, b, c, d = (mpf(float(v)) for v in box)
+    if loss.format == "xyxy":
+        return [a, b, max(a, c), max(b, d)]
+    w, h = max(c, mpf(0)), max(d, mpf(0))
+    if loss.format == "cxcywh":
+        a, b = a - w / 2, b - h / 2
+    return [a, b, a + w, b + h]
+
+
+def _box(loss: Any, batch: Batch, place: tuple[int, ...], constants: Batch | None) -> tuple[Any, Any]:
+    prediction, target = corners(loss, batch.prediction[place]), corners(loss, batch.target[place])
+    held = {}
+    if constants is not None and type(loss) in CONSTANTS:
+        held = CONSTANTS[type(loss)](corners(loss, constants.prediction[place]), target)
+    return _formula(loss)(loss, prediction, target, **held), 1
+
+
+PLACE: dict[type[Loss], Callable[..., tuple[Any, Any]]] = {
+    ResidualLoss: _residual,
+    LikelihoodLoss: _likelihood,
+    MarginLoss: _margin,
+    DivergenceLoss: _divergence,
+    BoxLoss: _box,
+}
+"""Value (with its class weight) and weight of one place, by family."""
+
+
+# --- regions ------------------------------------------------------------------------------------------------------------------
+
+
+def _overlap(
+    loss: Any, batch: Batch, mask: np.ndarray | None, sample_weight: np.ndarray | None, normalizer: float | None
+) -> Any:
+    """Losses of whole images: per class from its places, then classes, then images."""
+    images = list(range(batch.prediction.shape[0]))
+    weigh_images = sample_weight is not None and sample_weight.ndim == 1
+    groups = [[n] for n in images] if loss.per == "image" else [images]
+    unreduced, totals, image_weights = [], [], []
+    for group in groups:
+        image_weight = float(sample_weight[group[0]]) if weigh_images and loss.per == "image" else 1.0
+        pixel_weight = None if weigh_images and loss.per == "image" else sample_weight
+        classes = [_class_loss(loss, batch, group, c, mask, pixel_weight) for c in _classes(loss, batch)]
+        unreduced += [value * weight * image_weight for value, weight, _ in classes]
+        used = [(value, weight) for value, weight, part in classes if part]
+        if used:
+            top = math.fsum(v * w for v, w in used)
+            bottom = math.fsum(w for _, w in used) if loss.reduction == "weighted_mean" else len(used)
+            totals.append((top, bottom))
+            image_weights.append(image_weight)
+    if loss.reduction == "none":
+        return unreduced
+    if loss.reduction == "sum":
+        return divide(loss, math.fsum(unreduced), 1, normalizer)
+    if loss.per == "batch":
+        top, bottom = totals[0] if totals else (0.0, 0.0)
+        return divide(loss, top, bottom, normalizer)
+    averages = [top / bottom if bottom else 0.0 for top, bottom in totals]
+    total = math.fsum(a * w for a, w in zip(averages, image_weights, strict=True))
+    denominator = math.fsum(image_weights) if loss.reduction == "weighted_mean" else len(averages)
+    return divide(loss, total, denominator, normalizer)
+
+
+def _classes(loss: Any, batch: Batch) -> Iterator[int]:
+    return iter(range(1 if loss.task == "binary" else batch.prediction.shape[loss.class_axis]))
+
+
+def _class_loss(
+    loss: Any, batch: Batch, group: list[int], c: int, mask: np.ndarray | None, weights: np.ndarray | None
+) -> tuple[float, float, bool]:
+    """The loss of one class, its weight, and whether it takes part in the mean."""
+    pairs = [pair for n in group for pair in _pixels(loss, batch, n, c, mask, weights)]
+    weight = 1.0 if loss.class_weight is None else loss.class_weight[c]
+    part = math.fsum(w for _, _, w in pairs) > 0 and weight > 0
+    if loss.classes == "present":
+        part = part and any(t > 0 and w > 0 for _, t, w in pairs)
+    elif loss.classes != "all":
+        part = part and c in loss.classes
+    if not part:
+        return 0.0, 0.0, False
+    f = FORMULAS[type(loss)]
+    if isinstance(loss, lossary.LovaszSoftmaxLoss):
+        errors = [abs(float(t) - float(p)) for p, t, _ in pairs]
+        return f(loss, errors, [t > 0 for _, t, _ in pairs], [w for _, _, w in pairs]), weight, True
+    tp = math.fsum(float(p * t) * w for p, t, w in pairs)
+    power = 2 if getattr(loss, "squared", False) else 1
+    fp = math.fsum(float(p**power - p * t) * w for p, t, w in pairs)
+    fn = math.fsum(float(mpf(float(t)) ** power - p * t) * w for p, t, w in pairs)
+    return f(loss, tp, fp, fn), weight, True
+
+
+def _pixels(
+    loss: Any, batch: Batch, n: int, c: int, mask: np.ndarray | None, weights: np.ndarray | None
+) -> Iterator[tuple[mpf, float, float]]:
+    """Probability of the class, its share of the target and its weight, at each counted place of an image."""
+    shape = unreduced_shape(loss, batch)
+    axis = loss.class_axis % batch.prediction.ndim
+    ranges = [range(s) for s in shape]
+    ranges[0] = range(n, n + 1)
+    if loss.task == "multilabel":
+        ranges[axis] = range(c, c + 1)
+    for place in itertools.product(*ranges):
+        if not counts(loss, batch, place, mask):
+            continue
+        weight = float(at(weights, place, 1.0))
+        if loss.task == "multiclass":
+            p, _ = softmax(loss, along_classes(loss, batch.prediction, place))
+            yield p[c], float(shares(loss, batch, place, len(p))[c]), weight
+        else:
+            yield sigmoid(loss, batch.prediction[place])[0], float(batch.target[place]), weight

@@ -1,0 +1,141 @@
+"""What a call refuses, and in which words; error inputs are data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import lossary as L
+
+f = np.zeros
+logits = np.random.default_rng(0).normal(size=(2, 3, 4))
+labels = np.zeros((2, 4), dtype=int)
+
+CALLS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
+    ("broadcast", lambda: L.HuberLoss()(f((8, 1)), f(8)), ValueError, ["prediction", "(8, 1)", "target", "(8,)"]),
+    ("rows", lambda: L.MSELoss()(f((8, 2)), f((8, 3))), ValueError, ["(8, 2)", "(8, 3)", "same shape"]),
+    ("binary shape", lambda: L.BCELoss()(f((8, 1)), f(8)), ValueError, ["(8, 1)", "(8,)", "squeeze"]),
+    ("labels with an axis too many", lambda: L.CrossEntropyLoss()(logits, labels[:, None]), ValueError, ["(2, 4)", "Drop the axis"]),
+    ("classes last", lambda: L.CrossEntropyLoss()(f((2, 5, 4, 3)), f((2, 5, 4), int)), ValueError, ["class_axis=-1"]),
+    ("float labels", lambda: L.CrossEntropyLoss()(logits, labels.astype(float)), TypeError, ["integers", "float64"]),
+    ("integer logits", lambda: L.CrossEntropyLoss()(f((2, 3), int), f(2, int)), TypeError, ["prediction", "floating", "int64"]),
+    ("list", lambda: L.MSELoss()([1.0], [2.0]), TypeError, ["prediction", "array", "list"]),
+    ("target list", lambda: L.MSELoss()(f(1), [2.0]), TypeError, ["target", "list"]),
+    ("two libraries", lambda: L.MSELoss()(torch.zeros(3), f(3)), TypeError, ["torch", "numpy", "convert"]),
+    ("mask shape", lambda: L.MSELoss()(f((2, 3)), f((2, 3)), mask=f(3, bool)), ValueError, ["mask", "(3,)", "(2, 3)"]),
+    ("float mask", lambda: L.MSELoss()(f(3), f(3), mask=f(3)), TypeError, ["mask", "bool", "sample_weight"]),
+    ("weight shape", lambda: L.CrossEntropyLoss()(logits, labels, sample_weight=f((2, 3, 4))), ValueError, ["sample_weight", "(2, 3, 4)", "(2, 4)"]),
+    ("label out of range", lambda: L.CrossEntropyLoss()(logits, labels + 3), ValueError, ["label 3 at [0, 0] is not in [0, 2]"]),
+    ("labels from 1", lambda: L.CrossEntropyLoss()(logits, np.array([[1, 2, 3, 1]] * 2)), ValueError, ["label 3 at [0, 2]", "start at 0"]),
+    ("void label", lambda: L.DiceLoss("multiclass")(logits, labels + 255), ValueError, ["label 255", "ignore_index=255"]),
+    ("0/255 integers", lambda: L.DiceLoss("binary")(f((2, 4)), np.array([[0, 255, 0, 255]] * 2)), ValueError, ["255", "mask > 127"]),
+    ("ignore_index with distributions", lambda: L.CrossEntropyLoss(ignore_index=0)(logits, logits), ValueError, ["ignore_index", "mask"]),
+    ("class weights", lambda: L.CrossEntropyLoss(class_weight=(1, 2))(logits, labels), ValueError, ["class_weight", "2 numbers", "3 classes"]),
+    ("class list", lambda: L.DiceLoss("multiclass", classes=(1, 7))(logits, labels), ValueError, ["classes", "7", "3 classes"]),
+    ("no such axis", lambda: L.CrossEntropyLoss(class_axis=3)(logits, labels), ValueError, ["class_axis", "(2, 3, 4)", "3"]),
+    ("boxes of five", lambda: L.GIoULoss()(f((2, 5)), f((2, 5))), ValueError, ["(2, 5)", "four numbers"]),
+    ("one class", lambda: L.HingeLoss("multiclass")(f((2, 1)), f(2, int)), ValueError, ["one class", "binary"]),
+    ("soft margin", lambda: L.HingeLoss("multiclass")(logits, logits), ValueError, ["class indices"]),
+    ("unknown argument", lambda: L.MSELoss()(f(1), f(1), weight=f(1)), TypeError, ["weight"]),
+    ("normalizer without reduction", lambda: L.MSELoss(reduction="none")(f(1), f(1), normalizer=2), ValueError, ["normalizer", "reduction"]),
+    ("normalizer of a sum", lambda: (L.L1Loss() + L.MSELoss())(f(1), f(1), normalizer=2), ValueError, ["denominator"]),
+    ("shapes of a sum", lambda: (L.DiceLoss("multiclass", reduction="none") + L.CrossEntropyLoss(reduction="none"))(logits, labels), ValueError, ["dice (2, 3)", "cross_entropy (2, 4)"]),
+]
+
+OPTIONS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
+    ("below the domain", lambda: L.FocalLoss("binary", gamma=-1.0), ValueError, ["`gamma` must be at least 0; got -1.0"]),
+    ("at an open bound", lambda: L.HuberLoss(delta=0), ValueError, ["`delta` must be above 0; got 0"]),
+    ("above the domain", lambda: L.BCELoss(label_smoothing=1.0), ValueError, ["`label_smoothing`", "[0, 1)", "1.0"]),
+    ("not a number", lambda: L.FocalLoss("binary", gamma=float("nan")), ValueError, ["gamma", "nan"]),
+    ("a string", lambda: L.HuberLoss(delta="1"), ValueError, ["delta", "'1'"]),
+    ("a bool", lambda: L.HuberLoss(delta=True), TypeError, ["delta", "True"]),
+    ("no bool", lambda: L.DiceLoss("binary", squared=2), ValueError, ["squared", "2"]),
+    ("unknown choice", lambda: L.MSELoss(reduction="avg"), ValueError, ["reduction", "'mean'", "'weighted_mean'", "'avg'"]),
+    ("unknown task", lambda: L.FocalLoss("multi"), ValueError, ["task", "'multiclass'", "'multi'"]),
+    ("task of another loss", lambda: L.BCELoss("multiclass"), ValueError, ["task", "'binary'", "'multiclass'"]),
+    ("negative weight", lambda: L.CrossEntropyLoss(class_weight=(1, -1)), ValueError, ["class_weight[1]", "-1"]),
+    ("no weights", lambda: L.CrossEntropyLoss(class_weight=()), ValueError, ["class_weight", "empty"]),
+    ("weights without classes", lambda: L.FocalLoss("binary", class_weight=(1, 2)), ValueError, ["class_weight", "binary"]),
+    ("alpha of one number", lambda: L.FocalLoss("multiclass", alpha=0.25), ValueError, ["alpha", "per class", "0.25"]),
+    ("alpha of many", lambda: L.FocalLoss("binary", alpha=(0.25, 0.75)), ValueError, ["alpha", "one number"]),
+    ("alpha above 1", lambda: L.FocalLoss("binary", alpha=2), ValueError, ["alpha", "[0, 1]", "2"]),
+    ("weights of positives without classes", lambda: L.BCELoss(pos_weight=(1, 2)), ValueError, ["pos_weight", "multilabel"]),
+    ("fraction of a class", lambda: L.CrossEntropyLoss(ignore_index=1.5), ValueError, ["ignore_index", "1.5"]),
+    ("class list of a binary task", lambda: L.DiceLoss("binary", classes=(0,)), ValueError, ["classes", "binary"]),
+    ("missing task", lambda: L.create("focal"), ValueError, ["task"]),
+    ("unknown option", lambda: L.create("huber", detla=2), ValueError, ["detla", "'delta'"]),
+    ("unknown loss", lambda: L.find("focl"), ValueError, ["'focl'", "focal"]),
+    ("nothing near", lambda: L.find("zzzz"), ValueError, ["zzzz", "lossary list"]),
+    ("no class name", lambda: L.from_dict({"gamma": 2}), ValueError, ["'loss'"]),
+]
+
+CHECKED: list[tuple[str, Callable[[], Any], list[str]]] = [
+    ("0/255 mask", lambda: L.BCELoss()(f(3), np.array([0.0, 255, 0])), ["target", "[0, 1]", "255 at [1]", "mask > 127"]),
+    ("probabilities as logits", lambda: L.CrossEntropyLoss()(np.array([[0.9, 0.1], [0.2, 0.8]]), f(2, int)), ["prediction", "probabilities", "from_logits=False"]),
+    ("logits as probabilities", lambda: L.BCELoss(from_logits=False)(np.array([3.0]), f(1)), ["prediction", "[0, 1]", "3 at [0]"]),
+    ("no distribution", lambda: L.CrossEntropyLoss()(f((1, 3)), np.array([[2.0, 0, 5]])), ["target", "distribution", "[0]"]),
+    ("no probabilities", lambda: L.CrossEntropyLoss(from_logits=False)(np.array([[0.5, 0.2]]), f(1, int)), ["prediction", "distribution"]),
+    ("NaN target", lambda: L.MSELoss()(f(2), np.array([0.0, np.nan])), ["target", "nan at [1]"]),
+    ("inverted box", lambda: L.GIoULoss()(np.array([[[0.0, 0, 1, 1], [2, 2, 0, 0]]]), f((1, 2, 4))), ["prediction", "[0, 1]", "negative"]),
+    ("negative distribution", lambda: L.KLDivLoss()(f((1, 2)), np.array([[-0.5, 1.5]])), ["target", "distribution"]),
+]
+
+
+def says(error: pytest.ExceptionInfo[Exception], words: list[str]) -> None:
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(("call", "kind", "words"), [c[1:] for c in CALLS], ids=[c[0] for c in CALLS])
+def test_bad_calls(call: Callable[[], Any], kind: type[Exception], words: list[str]) -> None:
+    with pytest.raises(kind) as error:
+        call()
+    says(error, words)
+
+
+@pytest.mark.parametrize(("call", "kind", "words"), [c[1:] for c in OPTIONS], ids=[c[0] for c in OPTIONS])
+def test_bad_options(call: Callable[[], Any], kind: type[Exception], words: list[str]) -> None:
+    with pytest.raises(kind) as error:
+        call()
+    says(error, words)
+
+
+@pytest.mark.parametrize(("call", "words"), [c[1:] for c in CHECKED], ids=[c[0] for c in CHECKED])
+def test_bad_values_when_checked(call: Callable[[], Any], words: list[str]) -> None:
+    with np.errstate(all="ignore"):
+        call()  # unchecked, a value is not looked at
+    with L.checked(), pytest.raises(ValueError, match=r"must|should|is") as error:
+        call()
+    says(error, words)
+
+
+def test_good_values_pass_the_checks() -> None:
+    from inputs import draw, takes_dense, variants
+
+    with L.checked():
+        for cls in L.catalogue():
+            for loss in variants(cls):
+                for dense in {False, takes_dense(loss) and loss.ignore_index is None}:
+                    batch = draw(loss, dense=dense)
+                    loss(batch.prediction, batch.target)
+
+
+def test_checks_end_with_their_block() -> None:
+    with L.checked():
+        pass
+    assert np.isnan(L.MSELoss()(np.array([np.nan]), f(1)))
+
+
+def test_unknown_sizes_match_any() -> None:
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 3)), tf.TensorSpec((None,), tf.int32)])
+    def run(x: Any, y: Any) -> Any:
+        return L.CrossEntropyLoss()(x, y)
+
+    assert run(tf.zeros((2, 3)), tf.zeros(2, tf.int32)).numpy() == pytest.approx(np.log(3))
+    assert run(tf.zeros((0, 3)), tf.zeros(0, tf.int32)).numpy() == 0

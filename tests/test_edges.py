@@ -1,0 +1,231 @@
+"""What is left when nothing is: empty batches, everything ignored, NaN under a mask; and the numbers users know."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import lossary
+from frameworks import RUN, tensors, to_numpy
+from inputs import Batch, defaults, draw, unreduced_shape
+from lossary.core.families import ClassificationLoss
+from lossary.core.loss import Loss
+
+DEFAULTS = defaults()
+FRAMEWORKS = ("torch", "jax", "tensorflow")
+
+
+def all_masked(loss: Loss) -> Batch:
+    batch = draw(loss)
+    return Batch(batch.prediction, batch.target, {"mask": np.zeros(unreduced_shape(loss, batch), dtype=bool)})
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
+def test_nothing_counts(loss: Loss, framework: str) -> None:
+    """Everything masked: 0, attached to the graph, with gradient 0."""
+    value, gradient = RUN[framework](loss, all_masked(loss), "float32")
+    assert to_numpy(value) == 0
+    assert (gradient == 0).all()
+
+
+@pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
+def test_empty_batch(loss: Loss) -> None:
+    batch = draw(loss)
+    value, gradient = RUN["torch"](loss, Batch(batch.prediction[:0], batch.target[:0]), "float32")
+    assert value == 0
+    assert gradient.shape == batch.prediction[:0].shape
+    assert loss(batch.prediction[:0], batch.target[:0]) == 0
+
+
+@pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
+def test_policies_for_nothing(loss: Loss) -> None:
+    batch = all_masked(loss)
+    assert np.isnan(loss.replace(empty="nan")(batch.prediction, batch.target, **batch.keywords))
+    with pytest.raises(ValueError, match="nothing is left to average"):
+        loss.replace(empty="raise")(batch.prediction, batch.target, **batch.keywords)
+    torch._dynamo.reset()  # it allows eight programs for one line of Python, and this test has one for each loss
+    traced = torch.compile(loss.replace(empty="raise"), backend="aot_eager", fullgraph=True)
+    prediction, target, keywords = tensors("torch", batch, "float32")
+    assert torch.isnan(traced(prediction, target, **keywords))
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
+def test_masked_nan_leaves_no_gradient(loss: Loss, framework: str) -> None:
+    batch = draw(loss)
+    shape = unreduced_shape(loss, batch)
+    mask = np.ones(shape, dtype=bool)
+    mask[0, ...] = False
+    mask[1, ..., 1] = False
+    spoiled = batch.prediction.copy()
+    axis = 1 if batch.prediction.ndim > len(shape) and not hasattr(loss, "format") else len(shape)
+    where = np.broadcast_to(np.expand_dims(mask, axis) if batch.prediction.ndim > len(shape) else mask, spoiled.shape)
+    spoiled[~where] = np.nan
+    value, gradient = RUN[framework](loss, Batch(spoiled, batch.target, {"mask": mask}), "float32")
+    clean, expected = RUN[framework](loss, Batch(batch.prediction, batch.target, {"mask": mask}), "float32")
+    np.testing.assert_allclose(to_numpy(value), to_numpy(clean), rtol=1e-6)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-7)
+    assert (gradient[~where] == 0).all()
+
+
+@pytest.mark.parametrize("task", ["binary", "multilabel"])
+@pytest.mark.parametrize("cls", [lossary.BCELoss, lossary.FocalLoss, lossary.HingeLoss, lossary.DiceLoss])
+def test_ignored_label_of_the_other_kind(cls: type[ClassificationLoss], task: str) -> None:
+    """-1 and 255 are never indexed, whatever the dtype that holds them."""
+    batch = draw(cls(task))
+    for label, dtype in ((255, np.uint8), (255, np.int64), (-1, np.int8), (255, np.float64)):
+        target = batch.target.astype(dtype)
+        target[0, 0] = label
+        mask = np.ones(target.shape, dtype=bool)
+        mask[0, 0] = False
+        expected = cls(task)(batch.prediction, batch.target, mask=mask)
+        assert cls(task, ignore_index=label)(batch.prediction, target) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int16", "int32", "int64", "uint16"])
+@pytest.mark.parametrize("loss", [x for x in DEFAULTS if isinstance(x, ClassificationLoss)], ids=repr)
+def test_labels_of_any_width(loss: ClassificationLoss, dtype: str) -> None:
+    batch = draw(loss)
+    if dtype == "bool":
+        batch = Batch(batch.prediction, np.minimum(batch.target, 1))
+    expected = loss(batch.prediction, batch.target)
+    prediction, target = torch.tensor(batch.prediction), torch.tensor(batch.target.astype(dtype))
+    assert loss(prediction, target).item() == pytest.approx(float(expected), rel=1e-12)
+    assert float(loss(batch.prediction, batch.target.astype(dtype))) == pytest.approx(float(expected), rel=1e-12)
+
+
+# --- the numbers that users report as wrong elsewhere (pains.md, and the issue that asked for the house) ----------------------
+
+
+def test_ciou_of_a_box_without_height() -> None:
+    box = torch.tensor([[0.0, 0, 1, 0]], requires_grad=True)
+    value = lossary.CIoULoss()(box, torch.tensor([[0.0, 0, 1, 1]]))
+    value.backward()
+    assert value.item() == pytest.approx(1.175, abs=1e-6)
+    assert torch.isfinite(box.grad).all()
+    assert (box.grad != 0).any()
+
+
+def test_equal_boxes_cost_nothing_at_any_size() -> None:
+    for cls in (lossary.GIoULoss, lossary.CIoULoss):
+        for size in (0.0, 1e-6, 1e-3, 1.0, 1e6):
+            for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+                box = torch.tensor([[1.0, 2.0, 1.0 + size, 2.0 + 2 * size]]).clamp(max=6e4).to(dtype).requires_grad_()
+                value = cls()(box, box.detach().clone())
+                value.backward()
+                assert value == 0
+                assert torch.isfinite(box.grad).all()
+
+
+def test_an_inverted_box_is_never_perfect() -> None:
+    for cls in (lossary.GIoULoss, lossary.CIoULoss):
+        assert cls()(np.array([[2.0, 2, 0, 0]]), np.array([[0.0, 0, 2, 2]])) >= 1
+
+
+def test_focal_at_saturated_logits() -> None:
+    for gamma in (0.0, 0.5, 1.0, 2.0, 5.0):
+        for scale in (18.0, 100.0, 1e4):
+            for dtype in (torch.float16, torch.bfloat16, torch.float32):
+                logits = torch.tensor([scale, -scale, scale / 5], dtype=dtype, requires_grad=True)
+                value = lossary.FocalLoss("binary", gamma=gamma)(logits, torch.tensor([1, 0, 1]))
+                value.backward()
+                assert torch.isfinite(value)
+                assert torch.isfinite(logits.grad).all()
+
+
+def test_dice_in_half_precision_does_not_overflow() -> None:
+    logits = torch.full((1, 512, 512), 8.0, dtype=torch.float16)
+    value = lossary.DiceLoss("binary")(logits, torch.ones(1, 512, 512, dtype=torch.int64))
+    assert value.item() == pytest.approx(1.677e-4, rel=1e-3)
+    assert value.dtype == torch.float32
+
+
+def test_cross_entropy_in_bfloat16_keeps_the_gradient_of_the_true_class() -> None:
+    logits = torch.tensor([[8.0, 0, 0]], dtype=torch.bfloat16, requires_grad=True)
+    lossary.CrossEntropyLoss()(logits, torch.tensor([0])).backward()
+    assert logits.grad[0, 0].item() == pytest.approx(-6.7e-4, rel=1e-2)
+
+
+def test_near_equal_distributions_in_bfloat16() -> None:
+    rng = np.random.default_rng(0)
+    teacher = torch.tensor(rng.normal(size=(1, 32000)))
+    student = (teacher + 1e-2 * torch.tensor(rng.normal(size=(1, 32000)))).bfloat16()
+    target = torch.softmax(teacher, 1).float()
+    exact = torch.softmax(student.double(), 1) - target.double()
+    student.requires_grad_()
+    lossary.KLDivLoss()(student, target).backward()
+    error = (student.grad.double() - exact).norm() / exact.norm()
+    assert error < 0.005
+
+
+def test_tversky_weights_are_on_their_errors() -> None:
+    logits, target = np.array([[40.0, 40.0, -40.0]]), np.array([[1, 0, 0]])
+    assert lossary.TverskyLoss("binary", fp_weight=0.9, fn_weight=0.1)(logits, target) == pytest.approx(0.47368, abs=1e-5)
+    assert lossary.TverskyLoss("binary", fp_weight=0.1, fn_weight=0.9)(logits, target) == pytest.approx(0.09091, abs=1e-5)
+
+
+def test_an_impossible_class_with_smoothing() -> None:
+    logits = torch.tensor([[2.0, 0.0, -np.inf]], requires_grad=True)
+    value = lossary.CrossEntropyLoss(label_smoothing=0.1)(logits, torch.tensor([0]))
+    value.backward()
+    assert torch.isfinite(value)
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_divergence_where_target_is_zero_and_prediction_impossible() -> None:
+    logits = torch.tensor([[2.0, 0.0, -np.inf]], requires_grad=True)
+    target = torch.tensor([[0.25, 0.75, 0.0]], requires_grad=True)
+    value = lossary.KLDivLoss()(logits, target)
+    value.backward()
+    assert torch.isfinite(value)
+    assert torch.isfinite(logits.grad).all()
+    assert torch.isfinite(target.grad).all()
+
+
+def test_empty_mask_teaches_with_a_large_smooth() -> None:
+    """A confident false alarm on an empty mask: no slope to speak of at the default smooth, a useful one at 1."""
+    slopes = []
+    for smooth in (1e-5, 1.0):
+        logits = torch.zeros(1, 16, requires_grad=True)
+        lossary.DiceLoss("binary", smooth=smooth)(logits, torch.zeros(1, 16, dtype=torch.int64)).backward()
+        slopes.append(logits.grad.abs().sum().item())
+    assert slopes[0] < 1e-5 < 1e-2 < slopes[1]
+
+
+def test_weights_mean_what_their_reduction_says() -> None:
+    x, y, w = np.array([1.0, 2.0, 3.0]), np.zeros(3), np.array([1.0, 0.0, 3.0])
+    for cls, mean, weighted in ((lossary.MSELoss, 28 / 3, 7.0), (lossary.L1Loss, 10 / 3, 2.5), (lossary.HuberLoss, 8 / 3, 2.0)):
+        assert cls()(x, y, sample_weight=w) == pytest.approx(mean)
+        assert cls(reduction="weighted_mean")(x, y, sample_weight=w) == pytest.approx(weighted)
+
+
+def test_out_of_range_label_while_compiling_is_left_out() -> None:
+    """Compiled code cannot raise on a value; it reads no foreign memory and the bad label teaches nothing."""
+    for loss in (lossary.CrossEntropyLoss(), lossary.DiceLoss("multiclass"), lossary.LovaszSoftmaxLoss()):
+        logits, target = torch.randn(2, 3, 4), torch.randint(0, 3, (2, 4))
+        bad = target.clone()
+        bad[0, 1], bad[1, 2] = 7, -5
+        mask = bad == target
+        value = torch.compile(loss, backend="aot_eager", fullgraph=True)(logits, bad)
+        torch.testing.assert_close(value, loss(logits, target, mask=mask))
+
+
+def test_autocast() -> None:
+    """Under autocast and out of it: one number."""
+    for loss in DEFAULTS:
+        prediction, target, _ = tensors("torch", draw(loss), "float32")
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = loss(prediction, target)
+        torch.testing.assert_close(value, loss(prediction, target))
+
+
+def test_meta_device_gives_the_shape() -> None:
+    for loss in DEFAULTS:
+        batch = draw(loss)
+        prediction, target, _ = tensors("torch", batch, "float32")
+        assert loss(prediction.to("meta"), target.to("meta")).shape == ()
+        assert loss.replace(reduction="none")(prediction.to("meta"), target.to("meta")).shape == loss.replace(
+            reduction="none"
+        )(batch.prediction, batch.target).shape

@@ -1,0 +1,210 @@
+"""Every loss on every framework: values equal NumPy's, gradients equal central differences, all finite at the edges."""
+
+from __future__ import annotations
+
+import array_api_strict
+import jax
+import numpy as np
+import pytest
+import torch
+
+import lossary
+from frameworks import RUN, run_torch, tensors, to_numpy
+from inputs import REGIMES, Batch, defaults, draw, takes_dense, variants
+from lossary.core.families import ClassificationLoss
+from lossary.core.loss import Loss
+from references import evaluate
+
+ALL = [loss for cls in lossary.catalogue() for loss in variants(cls)]
+DEFAULTS = defaults()
+# jax works in float32 here, as it does by default
+TOLERANCE = {"torch": 1e-9, "tensorflow": 1e-9, "jax": 2e-5}
+
+
+def _with_own_options(losses: list[Loss]) -> list[tuple[str, Loss]]:
+    """Torch with every variant; the others with those whose formula differs, not only the reduction."""
+    plain = {"mean"}
+    return [
+        (framework, loss)
+        for loss in losses
+        for framework in RUN
+        if framework == "torch" or loss.reduction in plain or loss.replace(reduction="mean") not in losses
+    ]
+
+
+def numpy_value(loss: Loss, batch: Batch) -> np.ndarray:
+    return np.asarray(loss(batch.prediction, batch.target, **batch.keywords))
+
+
+def central_differences(loss: Loss, batch: Batch) -> np.ndarray:
+    """The gradient of the NumPy value by differences of fourth order; of the reference, where part of the formula is
+    held constant."""
+
+    def value(prediction: np.ndarray) -> float:
+        moved = Batch(prediction, batch.target)
+        if loss.facts.constant is not None:
+            return float(np.sum(evaluate(loss, moved, constants=batch)))
+        return float(np.sum(numpy_value(loss, moved)))
+
+    gradient = np.zeros_like(batch.prediction)
+    for index in np.ndindex(batch.prediction.shape):
+        step = 1e-4 * min(1.0, max(abs(batch.prediction[index]), 1e-3))
+        for factor, distance in ((8, 1), (-8, -1), (-1, 2), (1, -2)):
+            moved = batch.prediction.copy()
+            moved[index] += distance * step
+            gradient[index] += factor * value(moved) / (12 * step)
+    return gradient
+
+
+def same(a: object, b: object, tolerance: float) -> None:
+    a, b = to_numpy(a), to_numpy(b)
+    np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(1.0, float(np.abs(b).max(initial=0))))
+
+
+@pytest.mark.parametrize("loss", ALL, ids=repr)
+def test_gradient_is_that_of_the_value(loss: Loss) -> None:
+    batch = draw(loss)
+    value, gradient = run_torch(loss, batch)
+    same(value, numpy_value(loss, batch), 1e-12)
+    same(gradient, central_differences(loss, batch), 2e-7)
+
+
+@pytest.mark.parametrize(
+    ("framework", "loss"), [pair for pair in _with_own_options(ALL) if pair[0] != "torch"], ids=repr
+)
+def test_frameworks_agree(loss: Loss, framework: str) -> None:
+    batch = draw(loss)
+    value, gradient = RUN[framework](loss, batch)
+    expected, expected_gradient = run_torch(loss, batch)
+    same(value, expected, TOLERANCE[framework])
+    same(gradient, expected_gradient, TOLERANCE[framework])
+
+
+@pytest.mark.parametrize(
+    ("framework", "loss"), [pair for pair in _with_own_options(ALL) if takes_dense(pair[1])], ids=repr
+)
+def test_soft_targets(loss: Loss, framework: str) -> None:
+    batch = draw(loss, dense=True)
+    value, gradient = RUN[framework](loss, batch)
+    same(value, numpy_value(loss, batch), TOLERANCE[framework])
+    same(gradient, central_differences(loss, batch), max(2e-7, TOLERANCE[framework]))
+
+
+@pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
+def test_the_strictest_array_library(loss: Loss) -> None:
+    """Formulas use nothing beyond the standard."""
+    batch = draw(loss)
+    prediction, target, _ = tensors("strict", batch, "float64")
+    same(loss(prediction, target), numpy_value(loss, batch), 1e-12)
+    assert isinstance(loss(prediction, target), type(array_api_strict.asarray(1.0)))
+
+
+@pytest.mark.parametrize("regime", REGIMES)
+@pytest.mark.parametrize("framework", ["torch", "jax", "tensorflow"])
+@pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
+def test_compiled_equals_eager(loss: Loss, framework: str, regime: str) -> None:
+    batch = draw(loss, regime)
+    dtype = "float32"
+    value, gradient = RUN[framework](loss, batch, dtype, compiled=True)
+    expected, expected_gradient = RUN[framework](loss, batch, dtype)
+    same(value, expected, 1e-5)
+    if regime == "ordinary":  # at ties each framework may choose its subgradient
+        same(gradient, expected_gradient, 1e-5)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("regime", ["edge", "extreme"])
+@pytest.mark.parametrize(("framework", "loss"), _with_own_options(ALL), ids=repr)
+def test_edges_are_finite(loss: Loss, framework: str, regime: str) -> None:
+    batch = draw(loss, regime)
+    value, gradient = RUN[framework](loss, batch, "float32")
+    assert np.isfinite(to_numpy(value)).all()
+    assert np.isfinite(gradient).all()
+    low, high = loss.facts.span
+    assert to_numpy(value).min(initial=np.inf) >= low - 1e-6
+    if loss.reduction == "mean" and getattr(loss, "class_weight", None) is None:
+        assert to_numpy(value).max(initial=-np.inf) <= high * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("framework", ["torch", "jax", "tensorflow"])
+@pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
+def test_half_precision(loss: Loss, framework: str, dtype: str) -> None:
+    """Half-precision input is computed in float32: as exact as the rounded input allows."""
+    batch = draw(loss)
+    prediction, target, _ = tensors(framework, batch, dtype)
+    rounded = Batch(to_numpy(prediction).astype(float), to_numpy(target) if target.dtype != prediction.dtype else
+                    to_numpy(target).astype(float))
+    value, gradient = RUN[framework](loss, batch, dtype)
+    assert str(value.dtype).endswith("float32") or value.dtype.name == "float32"
+    expected, expected_gradient = run_torch(loss, rounded)
+    same(value, expected, 1e-3)
+    same(gradient, expected_gradient, 1e-2)
+
+
+@pytest.mark.parametrize(
+    "loss", [x for x in DEFAULTS if x.facts.differentiable and x.facts.constant is None], ids=repr
+)
+def test_first_and_second_derivatives(loss: Loss) -> None:
+    """(Where part of a formula is held constant, differences see it move and derivatives do not.)"""
+    prediction, target, _ = tensors("torch", draw(loss, samples=2), "float64")
+    prediction.requires_grad_()
+    torch.autograd.gradcheck(lambda p: loss(p, target), (prediction,))
+    torch.autograd.gradgradcheck(lambda p: loss(p, target), (prediction,))
+
+
+# torch's forward mode is written with the torch.jit.script that torch itself deprecates
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
+def test_torch_func(loss: Loss) -> None:
+    """`torch.func.grad` and hessians, forward over reverse and reverse over reverse, equal autograd."""
+    prediction, target, _ = tensors("torch", draw(loss, samples=2), "float64")
+
+    def call(p: torch.Tensor) -> torch.Tensor:
+        return loss(p, target)
+
+    leaf = prediction.clone().requires_grad_()
+    gradient = torch.autograd.grad(call(leaf), leaf)[0]
+    same(torch.func.grad(call)(prediction), gradient, 1e-12)
+    hessian = torch.autograd.functional.hessian(call, prediction)
+    same(torch.func.jacrev(torch.func.grad(call))(prediction), hessian, 1e-10)
+    same(torch.func.jacfwd(torch.func.grad(call))(prediction), hessian, 1e-10)
+
+
+def _per_sample(loss: Loss, batch: Batch) -> np.ndarray:
+    return np.stack([numpy_value(loss, Batch(p, t)) for p, t in zip(batch.prediction, batch.target, strict=True)])
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+@pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
+def test_vmap(loss: Loss, framework: str) -> None:
+    """Mapped over samples, a loss sees one without its batch axis."""
+    batch = draw(loss)
+    if isinstance(loss, ClassificationLoss) and loss.task != "binary":
+        loss = loss.replace(class_axis=0)
+    if hasattr(loss, "prediction_form"):
+        loss = loss.replace(class_axis=0)
+    prediction, target, _ = tensors(framework, batch, "float32")
+    vmap, grad = (torch.vmap, torch.func.grad) if framework == "torch" else (jax.vmap, jax.grad)
+    same(vmap(loss)(prediction, target), _per_sample(loss, batch), 1e-5)
+    gradients = vmap(grad(loss))(prediction, target)
+    for i in range(len(batch.prediction)):
+        single = run_torch(loss, Batch(batch.prediction[i], batch.target[i]))[1]
+        same(gradients[i], single, 2e-5)
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+@pytest.mark.parametrize(
+    "loss", [x for x in DEFAULTS if isinstance(x, ClassificationLoss) and x.task == "multiclass"], ids=repr
+)
+def test_vmap_over_rows(loss: ClassificationLoss, framework: str) -> None:
+    """(C,) logits with a scalar label: what vmap makes of (N, C) and (N,)."""
+    batch = draw(loss)
+    rows = Batch(batch.prediction[..., 0], batch.target[..., 0])
+    prediction, target, _ = tensors(framework, rows, "float32")
+    vmap = torch.vmap if framework == "torch" else jax.vmap
+    each = [numpy_value(loss, Batch(rows.prediction[i : i + 1], rows.target[i : i + 1])) for i in range(3)]
+    if getattr(loss, "per", None) != "batch":
+        same(vmap(loss)(prediction, target), np.stack(each).ravel(), 1e-5)
+    else:
+        assert vmap(loss)(prediction, target).shape == (3,)
