@@ -46,6 +46,22 @@ class ScaledLoss(ResidualLoss):
         return error
 
 
+@family
+class AlignmentLoss(Loss):
+    """A family that is no function of one number."""
+
+    def prepare(self, prediction, target, *, mask, sample_weight, operands):
+        raise NotImplementedError
+
+    def evaluate(self, batch):
+        raise NotImplementedError
+
+
+@family
+class DetourLoss(AlignmentLoss):
+    """A loss of that family."""
+
+
 # --- values -----------------------------------------------------------------------------------------------------------
 
 LN2 = math.log(2)
@@ -62,6 +78,7 @@ FOCAL = (0.25 * LN2, 0.25 * (-LN2 - 0.5))  # (1-p)²·(-ln p), and (1-p)²·(2p�
         (L.BCELoss(), None, 0.5, LN2, -0.5),
         (L.BCELoss("multilabel"), None, 0.5, LN2, -0.5),
         (L.BCELoss("multilabel", class_weight=(1, 2, 6)), None, 0.5, 3 * LN2, -1.5),
+        (L.BCELoss("multilabel", class_weight=(1, 3)), None, 0.5, 2 * LN2, -1.0),
         (L.BCELoss(from_logits=False, ignore_index=1), None, 0.25, 2 * LN2, -0.75),
         (L.BCELoss(), "m", 0.0, LN2, -0.5),
         (L.BCELoss(reduction="none"), None, 0.5, LN2, -0.5),
@@ -93,6 +110,22 @@ def test_share_of_an_object() -> None:
     both, _ = value_and_slope(L.DiceLoss("multiclass", smooth=0), 0.5)
     background = 1 - 2 * 285 / (2 * 285 + 15 + 50)
     assert both == pytest.approx((value + background) / 2)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        L.DiceLoss("multilabel"),
+        L.DiceLoss("multilabel", class_weight=(1, 2)),
+        L.DiceLoss("multilabel", classes=(0, 2)),
+        L.DiceLoss("multiclass", classes=(1,), class_axis=-1),
+        L.LovaszSoftmaxLoss(class_weight=(1, 2, 3), per="image"),
+        L.TverskyLoss("binary", per="batch", reduction="none", ignore_index=1),
+    ],
+)
+def test_share_of_an_object_with_options(loss: Loss) -> None:
+    (line,) = curves([loss])
+    assert np.all(line.slope < 0)
 
 
 @pytest.mark.parametrize("cls", CATALOGUE)
@@ -173,6 +206,7 @@ def test_mixed_families_meet_on_the_first_axis_that_all_have(losses: list[Loss],
         ([L.GIoULoss()], "p", "GIoULoss has 'offset' or 'scale' or 'ratio'"),
         ([L.L1Loss() + L.DiceLoss("binary")], None, r"L1Loss \+ DiceLoss has no curve"),
         ([ScaledLoss()], None, "ScaledLoss has no curve: it is also a function of variance"),
+        ([DetourLoss()], None, "DetourLoss has no curve: losses of the alignment family are no function of one number"),
         ([], None, "at least one loss"),
     ],
 )

@@ -193,6 +193,16 @@ def flatten_from(x: Array, axis: int) -> Array:
     return namespace(x).reshape(x, (*shape[:axis], _product(shape[axis:])))
 
 
+def numbers(count: int, like: Array) -> Array:
+    """0, 1, … count - 1 in the integer dtype and on the device of `like`."""
+    if is_torch(like):
+        import torch
+
+        return torch.arange(count, dtype=like.dtype, device=like.device)
+    xp = namespace(like)
+    return xp.astype(xp.arange(count), like.dtype)
+
+
 def class_sums(values: Array, index: Array, classes: int, batch: bool) -> Array:
     """Σ of `values` over the places of each class: shape (N, classes), or (classes,) without a batch axis.
 
@@ -205,7 +215,7 @@ def class_sums(values: Array, index: Array, classes: int, batch: bool) -> Array:
         sums = values.new_zeros((shape[0], classes)).scatter_add(1, index.long().reshape(shape), values.reshape(shape))
         return sums if batch else sums[0]
     # no one-hot tensor where a compiler (XLA, Inductor) fuses the comparison with the sum
-    hit = xp.expand_dims(index, axis=-1) == xp.astype(xp.arange(classes), index.dtype)
+    hit = xp.expand_dims(index, axis=-1) == numbers(classes, index)
     axes = tuple(range(1 if batch else 0, index.ndim if hasattr(index, "ndim") else index.shape.rank))
     return xp.sum(xp.where(hit, xp.expand_dims(values, axis=-1), 0.0), axis=axes)
 
@@ -262,6 +272,7 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "lookup",
+    "numbers",
     "pick",
     "power",
     "running_sum",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +12,8 @@ import typer
 if TYPE_CHECKING:
     from lossary.studies.results import Comparison
 
-INTERRUPTED = 130
-"""The exit code of a program that was stopped by Ctrl-C."""
-
-THREADS = min(4, os.cpu_count() or 1)
+THREADS = 1
+"""Networks this small gain little from a second thread and lose much by it where other programs run."""
 
 
 def compare(
@@ -35,24 +32,23 @@ def compare(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Your own .npz instead of the digits: images (N, H, W) or (N, channels, H, W) with masks (N, H, W) for "
-            "segmentation or labels (N,) for classification, integers from 0; optional split (N,) of train, validation, "
-            "test, and classes, their names.",
+            help="Your own .npz instead of the digits. Arrays: images (N, H, W) or (N, channels, H, W); masks (N, H, W) "
+            "for segmentation or labels (N,) for classification, integers from 0; optionally split (N,) of train, "
+            "validation, test, and classes, their names.",
         ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.html and results.json; replaced if there. [reports/STUDY]")
     ] = None,
-    threads: Annotated[int, typer.Option(help="Threads of torch; small networks gain nothing from many.")] = THREADS,
+    threads: Annotated[int, typer.Option(help="Threads of torch.")] = THREADS,
     as_json: Annotated[bool, typer.Option("--json", help="Print results as JSON instead of a table.")] = False,
 ) -> None:
     """Train the same small model with each loss on real data, and report which does what.
 
     Writes a table and one HTML page with curves and pictures. Without --data it uses scikit-learn's handwritten digits.
     """
-    from lossary.studies import InputError
     from lossary.studies import compare as run
-    from lossary.studies.results import Comparison
+    from lossary.studies.results import FILE, Comparison
 
     folder = out or Path("reports") / study
     try:
@@ -68,12 +64,10 @@ def compare(
             threads=threads,
             progress=not as_json,
         )
-    except InputError as error:
-        typer.echo(f"lossary compare: {error}", err=True)
-        raise typer.Exit(2) from None
     except KeyboardInterrupt:
-        _show(Comparison.load(folder), folder, as_json)
-        raise typer.Exit(INTERRUPTED) from None
+        if (folder / FILE).exists():
+            _show(Comparison.load(folder), folder, as_json)
+        raise
     _show(comparison, folder, as_json)
 
 
@@ -83,8 +77,9 @@ def _show(comparison: Comparison, folder: Path, as_json: bool) -> None:
 
     report = folder / REPORT
     if as_json:
-        found = {"summary": summary.to_dict(comparison), "findings": summary.findings(comparison), "report": str(report)}
-        typer.echo(json.dumps({**found, **comparison.to_dict()}, indent=1, allow_nan=False))
+        found = {"summary": summary.to_dict(comparison), "findings": summary.findings(comparison)}
+        everything = {"report": str(report), **found, **comparison.to_dict()}
+        typer.echo(json.dumps(everything, indent=1, allow_nan=False))
         return
     _table(comparison)
     for line in summary.findings(comparison):
@@ -94,15 +89,16 @@ def _show(comparison: Comparison, folder: Path, as_json: bool) -> None:
 
 
 def _table(comparison: Comparison) -> None:
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from lossary.studies import summary
 
-    count = len(comparison.seeds)
-    spread = f", mean ± standard deviation over {count} seeds" if count > 1 else ""
-    table = Table(title=f"{comparison.study}: test set{spread}; * best")
+    seeds = len(comparison.seeds)
+    spread = f", mean ± standard deviation of {seeds} seeds" if seeds > 1 else ""
+    table = Table(title=f"{comparison.study}, test set{spread}; * best", box=box.SIMPLE_HEAD)
     table.add_column("loss", overflow="fold")
     for metric in comparison.metrics:
         table.add_column(f"{metric.label} {'↑' if metric.better == 'high' else '↓'}", justify="right")
@@ -110,9 +106,9 @@ def _table(comparison: Comparison) -> None:
     for row in summary.rows(comparison):
         name = Text(row.loss)
         if row.diverged:
-            name.append(f" ({row.note()})", style="red")
+            name.append(f"\n{row.note()}", style="red")
         cells = [
-            Text(f"{score}{'*' if score.best else ' '}", style="bold green" if score.best else "", no_wrap=True)
+            Text(f"{score}{'*' if score.best else ' '}", style="bold green" if score.best else "")
             for score in row.scores.values()
         ]
         table.add_row(name, *cells, "–" if math.isnan(row.seconds) else f"{row.seconds:.1f}")

@@ -45,6 +45,7 @@ class GIoULoss(BoxLoss):
     arxiv="1911.08287",
     surveys=("S0", "S2", "S4"),
     span=(0.0, 3.0),
+    constant="α",
 )
 class CIoULoss(BoxLoss):
     r"""Complete IoU: overlap, distance of the centres and aspect ratio.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import along, divide, flatten_from, running_sum, stop_gradient
+from lossary.array.primitives import along, divide, flatten_from, numbers, running_sum, stop_gradient
 from lossary.core.families import ClassBatch, Counts, RegionLoss
 from lossary.core.families.elements import rank
 from lossary.core.families.region import Classes, ClassLosses, OverlapLoss, pixel_weight
@@ -146,8 +146,8 @@ class LovaszSoftmaxLoss(OverlapLoss):
                 "distributions. Pass class indices."
             )
         p = batch.p()
-        numbers = along(xp, xp.astype(xp.arange(batch.classes), batch.index.dtype), rank(p), batch.axis)
-        true = xp.astype(numbers == xp.expand_dims(batch.index, axis=batch.axis), p.dtype)
+        classes = along(xp, numbers(batch.classes, batch.index), rank(p), batch.axis)
+        true = xp.astype(classes == xp.expand_dims(batch.index, axis=batch.axis), p.dtype)
         weight = pixel_weight(batch, weigh_images=self.per == "batch")
         error = self._lay(batch, xp.abs(true - p))
         true = self._lay(batch, true)

@@ -53,8 +53,8 @@ def _pictures(comparison: Comparison, data: Data) -> list[Section]:
     return [
         Section(
             "Confidence against accuracy",
-            "Test images sorted by the probability of the predicted class: on the diagonal, confidence is honest; below "
-            f"it, the model is too sure. Larger dots hold more images. Models of seed {seed}.",
+            "Test images sorted by the probability of the predicted class: on the diagonal, confidence is honest; "
+            f"below it, the model is too sure. Larger dots hold more images. Models of seed {seed}.",
             report.render("reliability.html", charts=plots, colours=colours),
         ),
         Section(

@@ -83,9 +83,7 @@ def compare(
     folder = None if out is None else _folder(Path(out))
     from lossary.studies.training import Schedule
 
-    schedule = Schedule(
-        epochs or study.epochs, batch_size or study.batch_size, learning_rate or study.learning_rate
-    )
+    schedule = Schedule(epochs or study.epochs, batch_size or study.batch_size, learning_rate or study.learning_rate)
     data = _data(study, data)
     entries = contenders(study.losses if losses is None else losses, study, data)
     with _torch(threads):
@@ -175,7 +173,7 @@ class _Job:
                 save()
 
     def _run(self, run: Run, model: nn.Module, loss: Criterion, display: Display, *, keep: bool) -> None:
-        from lossary.studies.training import Diverged, Training, fingerprint, predict
+        from lossary.studies.training import DivergedError, Training, fingerprint, predict
 
         run.weights = fingerprint(model)
         training = Training(model, loss, self.data.train, self.schedule, run.seed)
@@ -192,7 +190,7 @@ class _Job:
             run.test_classes = [float(value) for value in by_class]
             run.prediction = prediction if keep else None
             run.status = "finished"
-        except Diverged as error:
+        except DivergedError as error:
             run.status, run.note = "diverged", str(error)
         finally:
             run.seconds, run.batches = time.perf_counter() - start, training.batches
@@ -260,7 +258,9 @@ def _data(study: Study, data: Data | str | Path | None) -> Data:
         if isinstance(part, Split) and not len(part):
             raise InputError(f"the {name} part of the data is empty")
         if isinstance(part, Iterator):
-            raise InputError(f"the {name} part of the data can be iterated only once; give a list of batches or a loader")
+            raise InputError(
+                f"the {name} part of the data can be iterated only once; give a list of batches or a loader"
+            )
     return data
 
 

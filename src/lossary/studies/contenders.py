@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lossary.studies.training import Criterion
 
     Losses = str | Sequence[str | Criterion] | Mapping[str, Criterion]
-    """Specs in one text or a list, loss objects or other callables `(prediction, target) -> scalar`, with names or not."""
+    """Specs in one text or a list, losses or other callables `(prediction, target) -> scalar`, with names or not."""
 
     Entries = Sequence[tuple[Contender, Criterion]]
 
@@ -89,9 +89,8 @@ def check(study: Study, entries: Entries, model: nn.Module, data: Data, batch_si
         except Exception as error:
             raise InputError(f"the model fails on a batch of shape {tuple(x.shape)}: {_line(error)}") from error
     if output.ndim < 2 or output.shape[1] != len(data.classes):
-        raise InputError(
-            f"the model must give (N, {len(data.classes)}, …) for {len(data.classes)} classes; got {tuple(output.shape)}"
-        )
+        count = len(data.classes)
+        raise InputError(f"the model must give (N, {count}, …) for {count} classes; got {tuple(output.shape)}")
     for contender, loss in entries:
         _check_loss(contender.label, study.name, loss, output, y)
     prediction, target = study.predict(output).cpu().numpy(), y.cpu().numpy()

@@ -42,7 +42,7 @@ class Canvas:
 
 
 def segmentation_data(
-    *, train: int = 600, validation: int = 100, test: int = 200, canvas: Canvas | None = None, seed: int = 0
+    *, train: int = 400, validation: int = 100, test: int = 200, canvas: Canvas | None = None, seed: int = 0
 ) -> Data:
     """Digits on a cluttered canvas; each pixel is background or belongs to one of the digits.
 

@@ -26,7 +26,8 @@ class Score:
     def __str__(self) -> str:
         if math.isnan(self.mean):
             return "–"
-        return f"{self.mean:.3f}" if math.isnan(self.spread) else f"{self.mean:.3f} ± {self.spread:.3f}"
+        spread = "" if math.isnan(self.spread) else " ±" + f"{self.spread:.3f}".removeprefix("0")
+        return f"{self.mean:.3f}{spread}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,16 +62,14 @@ class Difference:
 
 def rows(comparison: Comparison) -> list[Row]:
     """One row per loss, the best in the first metric first."""
+    best = {metric.name: _best(comparison, metric) for metric in comparison.metrics}
     table: list[Row] = []
-    values = {(c.label, m.name): _values(comparison, c.label, m) for c in comparison.contenders for m in comparison.metrics}
-    best = {m.name: _best(m, [_mean(values[c.label, m.name]) for c in comparison.contenders]) for m in comparison.metrics}
     for contender in comparison.contenders:
         runs = comparison.finished(contender.label)
         scores: dict[str, Score] = {}
         for metric in comparison.metrics:
-            own = values[contender.label, metric.name]
-            mean = _mean(own)
-            scores[metric.name] = Score(mean, _spread(own), tuple(own), mean == best[metric.name])
+            values = _values(comparison, contender.label, metric)
+            scores[metric.name] = Score(_mean(values), _spread(values), values, _mean(values) == best[metric.name])
         diverged = sum(run.status == "diverged" for run in comparison.runs_of(contender.label))
         table.append(Row(contender.label, scores, len(runs), diverged, _mean([run.seconds for run in runs])))
     first = comparison.metrics[0]
@@ -79,8 +78,8 @@ def rows(comparison: Comparison) -> list[Row]:
     return sorted(table, key=lambda row: (math.isnan(means[row.loss]), sign * means[row.loss]))
 
 
-def _values(comparison: Comparison, label: str, metric: Column) -> list[float]:
-    return [run.test[metric.name] for run in comparison.finished(label)]
+def _values(comparison: Comparison, label: str, metric: Column) -> tuple[float, ...]:
+    return tuple(run.test[metric.name] for run in comparison.finished(label))
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -91,7 +90,8 @@ def _spread(values: Sequence[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
 
-def _best(metric: Column, means: list[float]) -> float:
+def _best(comparison: Comparison, metric: Column) -> float:
+    means = [_mean(_values(comparison, contender.label, metric)) for contender in comparison.contenders]
     known = [mean for mean in means if not math.isnan(mean)]
     if not known:
         return math.nan
@@ -122,8 +122,8 @@ def differences(comparison: Comparison) -> list[Difference]:
 def same_start(comparison: Comparison) -> bool:
     """Whether all finished runs of a seed had the same initial weights and the same batches in the same order."""
     for seed in comparison.seeds:
-        starts = {(run.weights, run.batches) for run in comparison.runs if run.seed == seed and run.status == "finished"}
-        if len(starts) > 1:
+        finished = [run for run in comparison.runs if run.seed == seed and run.status == "finished"]
+        if len({(run.weights, run.batches) for run in finished}) > 1:
             return False
     return True
 
@@ -145,10 +145,8 @@ def findings(comparison: Comparison) -> list[str]:
     if len(table) > 1 and not gaps:
         lines.append("One seed tells nothing about chance: use more seeds to see which differences hold.")
     if clear := [f"{gap.loss} ({gap.mean:+.3f})" for gap in gaps if gap.clear]:
-        lines.append(f"Behind it by more than chance between seeds (paired 95 % t interval): {', '.join(clear)}.")
-    if unclear := [
-        f"{gap.loss} ({gap.mean:+.3f}, interval {gap.low:+.3f} to {gap.high:+.3f})" for gap in gaps if not gap.clear
-    ]:
+        lines.append(f"Beyond the chance of seeds (paired 95 % t interval) from it: {', '.join(clear)}.")
+    if unclear := [f"{gap.loss} ({gap.mean:+.3f})" for gap in gaps if not gap.clear]:
         lines.append(f"Not to be told from it with {seeds}: {', '.join(unclear)}.")
     if not same_start(comparison):
         lines.append("Caution: batches or initial weights differed between losses; does a loader shuffle by itself?")
@@ -159,12 +157,14 @@ def findings(comparison: Comparison) -> list[str]:
 
 def to_dict(comparison: Comparison) -> list[dict[str, Any]]:
     """The table for programs."""
+    gaps = {gap.loss: dataclasses.asdict(gap) for gap in differences(comparison)}
     return [
         {
             "loss": row.loss,
             "finished": row.finished,
             "diverged": row.diverged,
             "seconds": None if math.isnan(row.seconds) else round(row.seconds, 2),
+            "difference": gaps.get(row.loss),  # of the first metric from the best loss, with its interval
             "metrics": {
                 name: {
                     "mean": None if math.isnan(score.mean) else score.mean,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
 
-class Diverged(ArithmeticError):
+class DivergedError(ArithmeticError):
     """A training run has left the finite numbers."""
 
 
@@ -72,7 +72,7 @@ class Training:
                 self._digest.update(_bytes(y))
                 value = self._step(*to_device(self.model, x, y))
                 if not math.isfinite(value):
-                    raise Diverged(f"training loss {value} at epoch {epoch + 1}, step {step + 1}")
+                    raise DivergedError(f"training loss {value} at epoch {epoch + 1}, step {step + 1}")
                 total, samples = total + value * len(x), samples + len(x)
             yield total / samples
 
@@ -96,7 +96,7 @@ def predict(
         for x, y in batches(data, batch_size):
             output = cast(Tensor, model(to_device(model, x, y)[0]))
             if not bool(torch.isfinite(output).all()):
-                raise Diverged("the model's outputs are no longer finite")
+                raise DivergedError("the model's outputs are no longer finite")
             outputs.append(what(output).cpu().numpy())
             targets.append(y.cpu().numpy())
     return np.concatenate(outputs), np.concatenate(targets)
@@ -114,7 +114,8 @@ def batches(data: Split | Batches, size: int, shuffle: int | None = None) -> Ite
         return
     x, y = torch.from_numpy(data.inputs), torch.from_numpy(data.targets)  # pyright: ignore[reportUnknownMemberType]
     order = torch.randperm(len(data)) if shuffle is not None else torch.arange(len(data))
-    for chosen in order.split(size):
+    for start in range(0, len(order), size):
+        chosen = order[start : start + size]
         yield x[chosen], y[chosen]
 
 

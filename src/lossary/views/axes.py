@@ -1,4 +1,4 @@
-"""The axes that losses are drawn over: which prediction and target belong to a place on one, and which losses it suits."""
+"""The axes that losses are drawn over: which prediction and target belong to a place on one, and whose axis it is."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ class Axis:
 # --- what stands on the axes ------------------------------------------------------------------------------------------
 
 
-def _classes(loss: Loss) -> int:
-    """How many classes the loss is about: as many as it has weights, and two if that is open."""
-    listed: list[tuple[Any, ...]] = [v for part in parts(loss) for _, v in settings(part) if isinstance(v, tuple)]
-    chosen: list[Any] = [c for part in parts(loss) for c in cast("tuple[Any, ...]", _listed_classes(part))]
-    return max([2, *(len(v) for v in listed), *(c + 1 for c in chosen)])
-
-
-def _listed_classes(loss: Loss) -> tuple[int, ...]:
-    classes = getattr(loss, "classes", None)
-    return cast("tuple[int, ...]", classes) if isinstance(classes, tuple) else ()
+def _classes(loss: Loss, least: int) -> int:
+    """How many classes the loss is about: as many as it has weights or names, and `least` if that is open."""
+    counts = [least]
+    for part in parts(loss):
+        for name, value in settings(part):
+            if isinstance(value, tuple):
+                numbers = cast("tuple[float, ...]", value)
+                counts.append(int(max(numbers)) + 1 if name == "classes" else len(numbers))
+    return max(counts)
 
 
 def settings(loss: Loss) -> list[tuple[str, Any]]:
+    """The options of a loss and their values."""
     return [(name, getattr(loss, name)) for name, _, _ in loss.options()]
 
 
@@ -74,18 +74,18 @@ def _residual(loss: Loss, error: float) -> Pair:
 
 def _scores(loss: Loss, score: float) -> Pair:
     """One place whose true answer has this score, and whose other classes have 0."""
-    task, classes = _task(loss), _classes(loss)
+    task = _task(loss)
     if task == "binary":
         return np.array([score]), np.array([1])
     if task == "multilabel":
-        count = 1 if classes == 2 else classes
-        return np.full((1, count), score), np.ones((1, count), dtype=int)
-    return np.array([[score] + [0.0] * (classes - 1)]), np.array([0])
+        shape = (1, _classes(loss, least=1))
+        return np.full(shape, score), np.ones(shape, dtype=int)
+    return np.array([[score] + [0.0] * (_classes(loss, least=2) - 1)]), np.array([0])
 
 
 def _likelihood(loss: Loss, logit: float) -> Pair:
     """One place whose true answer has the probability σ(logit)."""
-    others = _classes(loss) - 1 if _task(loss) == "multiclass" else 1
+    others = _classes(loss, least=2) - 1 if _task(loss) == "multiclass" else 1
     return _scores(loss, logit + math.log(others))
 
 
@@ -105,8 +105,9 @@ def _region(loss: Loss, share: float) -> Pair:
     if task == "binary":
         return score[None], truth[None]
     if task == "multilabel":
-        return np.stack([score] * (_classes(loss) - 1))[None], np.stack([truth] * (_classes(loss) - 1))[None]
-    absent = [np.full((20, 20), -30.0)] * (_classes(loss) - 2)
+        classes = _classes(loss, least=1)
+        return np.stack([score] * classes)[None], np.stack([truth] * classes)[None]
+    absent = [np.full((20, 20), -30.0)] * (_classes(loss, least=2) - 2)
     return np.stack([np.zeros((20, 20)), score, *absent])[None], truth[None]
 
 

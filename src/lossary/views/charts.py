@@ -1,10 +1,13 @@
 """Charts of a comparison as inline SVG whose colours are variables of the page, so that they follow its light or dark
 theme and every loss has one colour throughout."""
 
+# matplotlib's stubs leave **kwargs without a type, so nearly every method of it is partially unknown
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import dataclasses
-import io
+import html
 import re
 import warnings
 from collections.abc import Sequence
@@ -13,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lossary.studies.metrics import Reliability
+from lossary.views.plots import svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,16 +93,10 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _svg(figure: Figure, label: str) -> str:
-    from matplotlib import rc_context
-
-    buffer = io.StringIO()
-    # text stays text: the page's own font, and readable to those who listen
-    with rc_context({"svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r'<svg[^>]*viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{label}">', svg, count=1)
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r' id="[a-z_A-Z.]+_\d+"', "", svg)  # names such as axes_1, the same in every figure of the page
-    svg = svg.replace(_INK, "var(--muted)").replace(_FAINT, "var(--line)")
-    return re.sub(r"#0300(\w\w)", lambda m: f"var(--loss-{int(m[1], 16)})", svg)
+    text = svg(figure)
+    box = re.search(r'viewBox="[^"]*"', text)
+    assert box is not None  # matplotlib always writes one
+    head = f'<svg role="img" aria-label="{html.escape(label)}" {box[0]}>'
+    text = re.sub(r"^.*?<svg[^>]*>", head, text, count=1, flags=re.DOTALL)
+    text = text.replace(_INK, "var(--muted)").replace(_FAINT, "var(--line)")
+    return re.sub(r"#0300(\w\w)", lambda digits: f"var(--loss-{int(digits[1], 16)})", text)

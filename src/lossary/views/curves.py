@@ -114,6 +114,8 @@ def _curve(loss: Loss, axis: Axis, low: float, high: float) -> Curve:
     if axis.counts:
         x = np.linspace(*axis.limits, axis.points)
         x = x[(x >= low) & (x <= high)]
+        if x.size < 3:
+            raise ValueError(f"`limits` must hold three of the {axis.points} places of the axis {axis.name!r}")
         values = np.array([value(u) for u in x])
         return Curve(loss, axis, x, values, np.gradient(values, x, edge_order=2))
     # evenly in x where a picture is even in x, evenly in the logarithm where that is what it shows
@@ -135,21 +137,22 @@ def _curve(loss: Loss, axis: Axis, low: float, high: float) -> Curve:
 
 def _function(loss: Loss, axis: Axis) -> Callable[[float], float]:
     """The value of the loss as a function of the axis' coordinate."""
-    plain = _plain(loss)
+    laid_out = _laid_out(loss)
 
     @functools.cache
     def value(u: float) -> float:
-        prediction, target = axis.pair(plain, u)
+        prediction, target = axis.pair(laid_out, u)
         with np.errstate(all="ignore"):  # a curve may leave the domain of its loss: that is a gap in it
-            return float(np.mean(plain(prediction, target)))
+            result: Any = laid_out(prediction, target)
+            return float(np.asarray(result).mean())
 
     return value
 
 
-def _plain(loss: Loss) -> Loss:
+def _laid_out(loss: Loss) -> Loss:
     """The same function with its input laid out as the axes lay it out."""
     if isinstance(loss, SumLoss):
-        return SumLoss(tuple((weight, _plain(part)) for weight, part in loss.terms))
+        return SumLoss(tuple((weight, _laid_out(part)) for weight, part in loss.terms))
     layout = {
         "class_axis": 1,
         "ignore_index": None,
@@ -175,7 +178,7 @@ def _breaks(f: Callable[[float], float], u: Numbers, most: int = 12) -> list[flo
     if not finite.any():
         return []
     known = values[np.isfinite(values)]
-    size = float(known.max() - known.min())
+    size = float(np.max(known)) - float(np.min(known))
     suspects = [int(i) for i in np.argsort(-np.where(finite, change, 0.0))[:most] if change[i] > 0.04 * size > 0]
     found = sorted(at for i in suspects if (at := _jump(f, float(u[i]), float(u[i + 1]))) is not None)
     # a jump at a point of the grid is found from both sides

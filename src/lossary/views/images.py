@@ -7,7 +7,7 @@ import io
 
 import numpy as np
 
-_CLASS_COLOURS = ("#56b4e9", "#f0e442", "#ff7f50", "#2fc59a", "#e07bb6", "#9b8cff", "#c9c9c9", "#b5e34d", "#ff9fb2", "#4fd8e0")
+_CLASS_COLOURS = "#56b4e9 #f0e442 #ff7f50 #2fc59a #e07bb6 #9b8cff #c9c9c9 #b5e34d #ff9fb2 #4fd8e0".split()
 """Bright, to be told apart on a dark image and by most colour-blind readers; more classes repeat them."""
 
 
@@ -25,16 +25,17 @@ def grey(inputs: np.ndarray) -> np.ndarray:
 
 def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """A grey image, darkened, with the pixels of each class but 0 in its colour: (H, W, 3)."""
+    colours = class_colours(int(labels.max()) + 1)
     rgb = np.repeat(0.45 * image[..., None], 3, axis=2)
     for label in np.unique(labels[labels > 0]):
-        colour = np.array([int(_CLASS_COLOURS[(int(label) - 1) % len(_CLASS_COLOURS)][k : k + 2], 16) / 255 for k in (1, 3, 5)])
+        colour = np.frombuffer(bytes.fromhex(colours[label].removeprefix("#")), np.uint8) / 255
         rgb[labels == label] = 0.85 * colour + 0.15 * image[labels == label][:, None]
     return rgb
 
 
 def png(image: np.ndarray) -> str:
     """A grey (H, W) or coloured (H, W, 3) image in [0, 1] as a data URI."""
-    from matplotlib.image import imsave
+    from matplotlib.image import imsave  # pyright: ignore[reportUnknownVariableType]
 
     rgb = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
     buffer = io.BytesIO()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from lossary.views import charts
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
     from lossary.studies.study import Section
 
@@ -38,6 +40,7 @@ def page(comparison: Comparison, sections: Sequence[Section]) -> str:
         comparison=comparison,
         colours=colours(comparison),
         rows=summary.rows(comparison),
+        differences={gap.loss: gap for gap in summary.differences(comparison)},
         findings=summary.findings(comparison),
         strips=_strips(comparison),
         metric_charts=_metric_charts(comparison),
@@ -63,13 +66,22 @@ def colours(comparison: Comparison) -> dict[str, int]:
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("lossary", "views/templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
+    return environment
+
+
+def _breakable(label: str) -> Markup:
+    """A long spec may break before an option or a term, and need not in the middle of a word."""
+    from markupsafe import Markup
+
+    return Markup("<wbr>").join(re.split(r"(?=[:+])", label))
 
 
 def _strips(comparison: Comparison) -> dict[str, tuple[float, float]]:
@@ -110,7 +122,7 @@ def _metric_charts(comparison: Comparison) -> list[tuple[str, str]]:
 def _loss_charts(comparison: Comparison) -> dict[str, str]:
     """The training loss of each loss in a chart of its own, for their scales have nothing in common."""
     return {
-        contender.label: charts.curves([charts.Curve(i, values)], width=3.2, height=2.0, label="training loss by epoch")
+        contender.label: charts.curves([charts.Curve(i, values)], width=2.7, height=1.8, label="training loss by epoch")
         for i, contender in enumerate(comparison.contenders)
         if (values := _history(comparison, contender.label, None)).size
     }
@@ -123,8 +135,7 @@ def _bars(comparison: Comparison) -> list[dict[str, Any]]:
         for contender in comparison.contenders
         if (runs := comparison.finished(contender.label))
     }
-    counts = comparison.setting.get("class_counts")
-    total = sum(counts) if counts else 0
+    counts: list[int] | None = comparison.setting["class_counts"]
     found: list[dict[str, Any]] = []
     for k, name in enumerate(comparison.classes):
         bars: dict[str, tuple[float, float, float]] = {}
@@ -133,7 +144,7 @@ def _bars(comparison: Comparison) -> list[dict[str, Any]]:
             if known.size:
                 bars[label] = (float(known.mean()), float(known.min()), float(known.max()))
         if bars:
-            found.append({"name": name, "bars": bars, "share": counts[k] / total if total else None})
+            found.append({"name": name, "bars": bars, "share": counts[k] / sum(counts) if counts else None})
     if len(found) > _BARS:
         found.sort(key=lambda entry: float(np.mean([bar[0] for bar in entry["bars"].values()])))
     return found[:_BARS]

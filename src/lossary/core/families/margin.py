@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from lossary.array.namespace import Array
-from lossary.array.primitives import along, pick
+from lossary.array.primitives import along, numbers, pick
 from lossary.core import contract
 from lossary.core.families.classification import ClassBatch, ClassificationLoss, by_class
 from lossary.core.families.elements import ElementLoss, rank, times, weighted
@@ -46,8 +46,7 @@ class MarginLoss(ElementLoss, ClassificationLoss):
                 f"{type(self).__name__}: a margin needs one true class per place; `target` holds distributions. "
                 "Pass class indices."
             )
-        numbers = along(xp, xp.astype(xp.arange(batch.classes), batch.index.dtype), rank(f), axis)
-        true = numbers == xp.expand_dims(batch.index, axis=axis)
+        true = along(xp, numbers(batch.classes, batch.index), rank(f), axis) == xp.expand_dims(batch.index, axis=axis)
         if self.multiclass == "one-vs-all":
             return xp.sum(self.formula(xp, xp.where(true, f, -f)), axis=axis)
         score = xp.expand_dims(pick(f, batch.index, axis), axis=axis)

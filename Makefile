@@ -1,0 +1,66 @@
+# Every command makes what it needs; nothing but Python 3.11 has to be there.
+PYTHON ?= python3.11
+VENV ?= .venv
+PEERS ?= .venv-peers
+# another index for torch, as in `make test TORCH_INDEX=https://…`
+TORCH_INDEX ?=
+WORKERS ?= 2
+
+PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INDEX = $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
+
+.PHONY: help demo test lint mutants bench docs clean
+
+help:
+	@echo "make demo     set up, and compare losses on real images: opens with out/demo/report.html"
+	@echo "make test     set up, and run the whole suite"
+	@echo "make lint     ruff and pyright"
+	@echo "make mutants  plant faults; the suite must catch each"
+	@echo "make bench    time and memory against the peers, in an environment of their own"
+	@echo "make docs     rebuild the gallery from the catalogue"
+
+demo: $(VENV)/.studies
+	$(VENV)/bin/lossary compare segmentation --out out/demo
+
+test: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/pyright
+
+mutants: $(VENV)/.dev
+	$(VENV)/bin/python tests/mutants.py --jobs $(WORKERS)
+
+bench: $(PEERS)/.peers
+	$(PEERS)/bin/python -m benchmarks
+
+docs: $(VENV)/.dev
+	$(VENV)/bin/python -m lossary.views.gallery docs
+
+clean:
+	rm -rf $(VENV) $(PEERS) out
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip
+
+# torch first and by itself: only so does another index serve it and no other package
+$(VENV)/.torch: constraints.txt | $(VENV)/bin/python
+	$(PIP) $(INDEX) torch
+	touch $@
+
+$(VENV)/.studies: pyproject.toml $(VENV)/.torch
+	$(PIP) --editable ".[studies]"
+	touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.torch
+	$(PIP) --editable ".[dev]"
+	touch $@ $(VENV)/.studies
+
+$(PEERS)/.peers: benchmarks/peers.txt pyproject.toml
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/peers.txt
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
