@@ -98,9 +98,8 @@ def main(
 
 
 LEGEND = """
-× native, × fastest peer: our time over theirs, median (quartiles) of interleaved rounds.
-≠: theirs is another number.
-saved: bytes that the result keeps for backward, in units of the prediction's; beyond inputs: without what was passed in.
+× native, × fastest peer: our time over theirs, median (quartiles) of interleaved rounds; ≠: theirs is another number.
+saved: bytes that the result keeps for backward, in units of the prediction's; beyond inputs: without what was passed.
 peak: highest resident memory of forward and backward above the inputs, gradient included, same unit.
 Bars, in the words of the issues:"""
 

@@ -62,9 +62,9 @@ class Row:
         if name.startswith("time/"):
             spread = self.ratio(self.native if name == "time/native" else self.fastest)
             return None if spread is None else spread.median
-        if name == "saved/peer":
-            least = min((peer.saved.total for peer in self.peers), default=None)
-            return None if least is None else self.ours.saved.total / least
+        if name == "saved beyond/peer":
+            least = min((peer.saved.beyond for peer in self.peers), default=None)
+            return None if least is None else self.ours.saved.beyond / least
         if name == "peak":
             return self.ours.peak
         return self.ours.saved.beyond if name == "saved beyond" else self.ours.saved.total

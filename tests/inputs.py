@@ -33,11 +33,8 @@ class Batch:
 
 
 def tasks(cls: type[Loss]) -> list[str | None]:
-    """The tasks a class can be made for; [None] where it has no such option."""
-    for name, _, annotation in cls.options():
-        if name == "task":
-            return list(options.choices(annotation))
-    return [None]
+    """The tasks a class can be made for, as `make` takes them; [None] where the call has no such option."""
+    return list(cls.tasks()) if any(name == "task" for name, _, _ in cls.options()) else [None]
 
 
 def make(cls: type[Loss], task: str | None, **settings: object) -> Loss:
@@ -79,7 +76,9 @@ def _values(name: str, annotation: object, domain: options.Domain) -> list[objec
         if kind is bool:
             values += [True, False]
         elif kind is float:
-            values += [v for v in (domain.low, domain.high, 0.0, 0.3, 0.9, 1.0, 1.5, 2.0, 5.0) if v in domain and abs(v) < 1e9]
+            values += [
+                v for v in (domain.low, domain.high, 0.0, 0.3, 0.9, 1.0, 1.5, 2.0, 5.0) if v in domain and abs(v) < 1e9
+            ]
         elif typing.get_origin(kind) is Sequence:
             item = typing.get_args(kind)[0]
             values.append((0, 2) if item is int else (0.5, 2.0, 0.0, 1.25))
@@ -91,7 +90,12 @@ def _crossed(cls: type[Loss], task: str | None) -> list[Loss]:
     names = {name for name, _, _ in cls.options()}
     losses: list[Loss] = []
     for settings in (
-        {"ignore_index": 1, "class_weight": (0.5, 2.0, 0.0, 1.25), "reduction": "weighted_mean", "label_smoothing": 0.2},
+        {
+            "ignore_index": 1,
+            "class_weight": (0.5, 2.0, 0.0, 1.25),
+            "reduction": "weighted_mean",
+            "label_smoothing": 0.2,
+        },
         {"ignore_index": 255, "reduction": "none", "alpha": 0.25 if task != "multiclass" else (1.0, 2.0, 0.5, 0.25)},
         {"ignore_index": 255, "per": "batch", "classes": "present", "class_weight": (0.5, 2.0, 0.0, 1.25)},
         {"per": "batch", "reduction": "weighted_mean", "class_weight": (0.5, 2.0, 0.0, 1.25), "squared": True},
@@ -104,7 +108,8 @@ def _crossed(cls: type[Loss], task: str | None) -> list[Loss]:
     return losses
 
 
-# --- batches -----------------------------------------------------------------------------------------------------------
+# --- batches
+# -----------------------------------------------------------------------------------------------------------
 
 
 def generator(*key: object) -> np.random.Generator:
@@ -180,7 +185,9 @@ def probabilities(scores: np.ndarray, task: str) -> np.ndarray:
     if task == "multiclass":
         p = np.exp(scores - scores.max(1, keepdims=True))
         return p / p.sum(1, keepdims=True)
-    return np.where(scores >= 0, 1 / (1 + np.exp(-np.abs(scores))), np.exp(-np.abs(scores)) / (1 + np.exp(-np.abs(scores))))
+    return np.where(
+        scores >= 0, 1 / (1 + np.exp(-np.abs(scores))), np.exp(-np.abs(scores)) / (1 + np.exp(-np.abs(scores)))
+    )
 
 
 def _distributions(loss: DivergenceLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
@@ -251,5 +258,3 @@ def unreduced_shape(loss: Loss, batch: Batch) -> tuple[int, ...]:
         axis = loss.class_axis % len(shape)
         return shape[:axis] + shape[axis + 1 :]
     return shape
-
-

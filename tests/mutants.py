@@ -30,6 +30,7 @@ class Fault:
 
 
 VALUES = "tests/test_values.py -k"
+# fmt: off
 FAULTS = (
     # formulas
     Fault("huber forgets half of delta", "losses/regression.py", "size - 0.5 * self.delta)", "size - self.delta)", f"{VALUES} Huber"),
@@ -72,7 +73,8 @@ FAULTS = (
     Fault("a sum forgets its weights", "core/compound.py", "weighted = [r if w == 1 else w * r", "weighted = [r if w == 1 else r", "tests/test_catalogue.py -k sum_is"),
     Fault("options are not checked", "core/options.py", "if number in domain:", "if True:", "tests/test_contract.py -k bad_options"),
     Fault("stored sums lose their weights", "core/compound.py", 'float(part.pop("weight"))', 'float(bool(part.pop("weight")))', "tests/test_catalogue.py -k sum_is"),
-)  # fmt: skip
+)
+# fmt: on
 
 
 def caught(fault: Fault) -> bool:

@@ -16,179 +16,14 @@ import mpmath
 import numpy as np
 
 import lossary
+from formulas import CONSTANTS, FORMULAS, mpf
 from inputs import Batch, unreduced_shape
 from lossary.core.families import BoxLoss, DivergenceLoss, LikelihoodLoss, MarginLoss, ResidualLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss
 
-mpmath.mp.dps = 50
-mpf = mpmath.mpf
-
-FORMULAS: dict[type[Loss], Callable[..., Any]] = {}
-"""The formula of each loss on the quantity of its family; the arguments are those of the family's function below."""
-
-
-def formula(cls: type[Loss]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
-        FORMULAS[cls] = function
-        return function
-
-    return enter
-
-
-# --- regression: a function of e ------------------------------------------------------------------------------------
-
-
-@formula(lossary.L1Loss)
-def _(loss: Any, e: mpf) -> mpf:
-    return abs(e)
-
-
-@formula(lossary.MSELoss)
-def _(loss: Any, e: mpf) -> mpf:
-    return e * e
-
-
-@formula(lossary.SmoothL1Loss)
-def _(loss: Any, e: mpf) -> mpf:
-    return e * e / (2 * mpf(loss.beta)) if abs(e) < loss.beta else abs(e) - mpf(loss.beta) / 2
-
-
-@formula(lossary.HuberLoss)
-def _(loss: Any, e: mpf) -> mpf:
-    return e * e / 2 if abs(e) < loss.delta else mpf(loss.delta) * (abs(e) - mpf(loss.delta) / 2)
-
-
-@formula(lossary.LogCoshLoss)
-def _(loss: Any, e: mpf) -> mpf:
-    return mpmath.log(mpmath.cosh(e))
-
-
-# --- likelihood: a function of the probability p of the answer and of q = 1 - p ------------------------------------------
-
-
-@formula(lossary.BCELoss)
-@formula(lossary.CrossEntropyLoss)
-def _(loss: Any, p: mpf, q: mpf) -> mpf:
-    return -mpmath.log(p)
-
-
-@formula(lossary.FocalLoss)
-def _(loss: Any, p: mpf, q: mpf) -> mpf:
-    return -(q ** mpf(loss.gamma)) * mpmath.log(p)
-
-
-# --- margin: a function of m -----------------------------------------------------------------------------------------
-
-
-@formula(lossary.HingeLoss)
-def _(loss: Any, m: mpf) -> mpf:
-    return max(mpf(0), 1 - m) ** mpf(loss.power)
-
-
-@formula(lossary.ExponentialLoss)
-def _(loss: Any, m: mpf) -> mpf:
-    return mpmath.exp(-m)
-
-
-# --- divergence: a function of two distributions, as lists --------------------------------------------------------------
-
-
-@formula(lossary.KLDivLoss)
-def _(loss: Any, p: list[mpf], t: list[mpf]) -> mpf:
-    return mpmath.fsum(tc * mpmath.log(tc / pc) for pc, tc in zip(p, t, strict=True) if tc > 0)
-
-
-# --- boxes: a function of two boxes of corners ----------------------------------------------------------------------------
-
-
-def overlap(a: list[mpf], b: list[mpf]) -> tuple[mpf, mpf]:
-    """Intersection over union, and the area of the union."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    inter = width * height if width > 0 and height > 0 else mpf(0)
-    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inter
-    if union == 0:
-        return mpf(a == b), union
-    return inter / union, union
-
-
-def hull(a: list[mpf], b: list[mpf]) -> tuple[mpf, mpf]:
-    return max(a[2], b[2]) - min(a[0], b[0]), max(a[3], b[3]) - min(a[1], b[1])
-
-
-@formula(lossary.GIoULoss)
-def _(loss: Any, a: list[mpf], b: list[mpf]) -> mpf:
-    iou, union = overlap(a, b)
-    width, height = hull(a, b)
-    area = width * height
-    return 1 - iou + ((area - union) / area if area > 0 else 0)
-
-
-@formula(lossary.CIoULoss)
-def _(loss: Any, a: list[mpf], b: list[mpf], alpha: mpf | None = None) -> mpf:
-    """`alpha`, where given, is the constant that the gradient takes it for."""
-    iou, _ = overlap(a, b)
-    width, height = hull(a, b)
-    diagonal = width**2 + height**2
-    centers = ((a[0] + a[2] - b[0] - b[2]) / 2) ** 2 + ((a[1] + a[3] - b[1] - b[3]) / 2) ** 2
-    v = aspect(a, b)
-    if alpha is None:
-        alpha = ciou_alpha(a, b)
-    return 1 - iou + (centers / diagonal if diagonal > 0 else 0) + alpha * v
-
-
-def aspect(a: list[mpf], b: list[mpf]) -> mpf:
-    angles = []
-    for box in (a, b):
-        w, h = box[2] - box[0], box[3] - box[1]
-        if w == 0 and h == 0:
-            return mpf(0)
-        angles.append(mpmath.pi / 2 if h == 0 else mpmath.atan(w / h))
-    return 4 / mpmath.pi**2 * (angles[0] - angles[1]) ** 2
-
-
-def ciou_alpha(a: list[mpf], b: list[mpf]) -> mpf:
-    v = aspect(a, b)
-    return v / (1 - overlap(a, b)[0] + v) if v > 0 else mpf(0)
-
-
-CONSTANTS: dict[type[Loss], Callable[[list[mpf], list[mpf]], dict[str, mpf]]] = {
-    lossary.CIoULoss: lambda a, b: {"alpha": ciou_alpha(a, b)},
-}
-"""What the gradient of a loss holds constant, as keywords of its formula."""
-
-
-# --- regions: a function of counts, or of errors -----------------------------------------------------------------------------
-
-
-@formula(lossary.DiceLoss)
-def _(loss: Any, tp: float, fp: float, fn: float) -> float:
-    denominator = 2 * tp + fp + fn + loss.smooth
-    return 1 - (2 * tp + loss.smooth) / denominator if denominator else 0.0
-
-
-@formula(lossary.TverskyLoss)
-def _(loss: Any, tp: float, fp: float, fn: float) -> float:
-    denominator = tp + loss.fp_weight * fp + loss.fn_weight * fn + loss.smooth
-    return 1 - (tp + loss.smooth) / denominator if denominator else 0.0
-
-
-@formula(lossary.LovaszSoftmaxLoss)
-def _(loss: Any, errors: list[float], true: list[bool], weights: list[float]) -> float:
-    """Σ over sorted errors of the growth of Δ(M) = |M| / |{true} ∪ M|, each Δ counted anew from its set."""
-
-    def jaccard_loss(wrong: list[int]) -> float:
-        size = math.fsum(weights[i] for i in wrong)
-        union = math.fsum(w for i, w in enumerate(weights) if true[i] or i in wrong)
-        return size / union if union else 0.0
-
-    order = sorted(range(len(errors)), key=lambda i: -errors[i])
-    steps = [jaccard_loss(order[: k + 1]) - jaccard_loss(order[:k]) for k in range(len(order))]
-    return math.fsum(errors[i] * step for i, step in zip(order, steps, strict=True))
-
-
-# --- the contract of a call -----------------------------------------------------------------------------------------------------
+# --- the contract of a call
+# -----------------------------------------------------------------------------------------------------
 
 
 def evaluate(
@@ -386,7 +221,8 @@ PLACE: dict[type[Loss], Callable[..., tuple[Any, Any]]] = {
 """Value (with its class weight) and weight of one place, by family."""
 
 
-# --- regions ------------------------------------------------------------------------------------------------------------------
+# --- regions
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def _overlap(

@@ -107,7 +107,8 @@ def test_a_loss_is_a_static_argument_of_jit() -> None:
         assert run(loss, x, y) == pytest.approx(float(loss(x, y)), rel=1e-6)
 
 
-# --- sums --------------------------------------------------------------------------------------------------------------
+# --- sums
+# --------------------------------------------------------------------------------------------------------------
 
 
 def test_sum_is_the_weighted_sum_of_its_parts() -> None:
@@ -154,11 +155,13 @@ def test_parts_that_read_alike_share_one_softmax(monkeypatch: pytest.MonkeyPatch
     assert len(calls) == 3
 
 
-# --- modules -----------------------------------------------------------------------------------------------------------
+# --- modules
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_import_loads_no_framework() -> None:
-    code = "import sys, lossary, lossary.cli; print([m for m in ('torch', 'jax', 'tensorflow', 'keras', 'matplotlib', 'sklearn') if m in sys.modules])"
+    heavy = ("torch", "jax", "tensorflow", "keras", "matplotlib", "sklearn")
+    code = f"import sys, lossary, lossary.cli; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
 

@@ -15,6 +15,7 @@ f = np.zeros
 logits = np.random.default_rng(0).normal(size=(2, 3, 4))
 labels = np.zeros((2, 4), dtype=int)
 
+# fmt: off
 CALLS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("broadcast", lambda: L.HuberLoss()(f((8, 1)), f(8)), ValueError, ["prediction", "(8, 1)", "target", "(8,)"]),
     ("rows", lambda: L.MSELoss()(f((8, 2)), f((8, 3))), ValueError, ["(8, 2)", "(8, 3)", "same shape"]),
@@ -83,6 +84,8 @@ CHECKED: list[tuple[str, Callable[[], Any], list[str]]] = [
     ("inverted box", lambda: L.GIoULoss()(np.array([[[0.0, 0, 1, 1], [2, 2, 0, 0]]]), f((1, 2, 4))), ["prediction", "[0, 1]", "negative"]),
     ("negative distribution", lambda: L.KLDivLoss()(f((1, 2)), np.array([[-0.5, 1.5]])), ["target", "distribution"]),
 ]
+
+# fmt: on
 
 
 def says(error: pytest.ExceptionInfo[Exception], words: list[str]) -> None:

@@ -96,7 +96,8 @@ def test_labels_of_any_width(loss: ClassificationLoss, dtype: str) -> None:
     assert float(loss(batch.prediction, batch.target.astype(dtype))) == pytest.approx(float(expected), rel=1e-12)
 
 
-# --- the numbers that users report as wrong elsewhere (pains.md, and the issue that asked for the house) ----------------------
+# --- the numbers that users report as wrong elsewhere (pains.md, and the issue that asked for the house)
+# ----------------------
 
 
 def test_ciou_of_a_box_without_height() -> None:
@@ -162,8 +163,12 @@ def test_near_equal_distributions_in_bfloat16() -> None:
 
 def test_tversky_weights_are_on_their_errors() -> None:
     logits, target = np.array([[40.0, 40.0, -40.0]]), np.array([[1, 0, 0]])
-    assert lossary.TverskyLoss("binary", fp_weight=0.9, fn_weight=0.1)(logits, target) == pytest.approx(0.47368, abs=1e-5)
-    assert lossary.TverskyLoss("binary", fp_weight=0.1, fn_weight=0.9)(logits, target) == pytest.approx(0.09091, abs=1e-5)
+    assert lossary.TverskyLoss("binary", fp_weight=0.9, fn_weight=0.1)(logits, target) == pytest.approx(
+        0.47368, abs=1e-5
+    )
+    assert lossary.TverskyLoss("binary", fp_weight=0.1, fn_weight=0.9)(logits, target) == pytest.approx(
+        0.09091, abs=1e-5
+    )
 
 
 def test_an_impossible_class_with_smoothing() -> None:
@@ -196,7 +201,11 @@ def test_empty_mask_teaches_with_a_large_smooth() -> None:
 
 def test_weights_mean_what_their_reduction_says() -> None:
     x, y, w = np.array([1.0, 2.0, 3.0]), np.zeros(3), np.array([1.0, 0.0, 3.0])
-    for cls, mean, weighted in ((lossary.MSELoss, 28 / 3, 7.0), (lossary.L1Loss, 10 / 3, 2.5), (lossary.HuberLoss, 8 / 3, 2.0)):
+    for cls, mean, weighted in (
+        (lossary.MSELoss, 28 / 3, 7.0),
+        (lossary.L1Loss, 10 / 3, 2.5),
+        (lossary.HuberLoss, 8 / 3, 2.0),
+    ):
         assert cls()(x, y, sample_weight=w) == pytest.approx(mean)
         assert cls(reduction="weighted_mean")(x, y, sample_weight=w) == pytest.approx(weighted)
 
@@ -226,6 +235,7 @@ def test_meta_device_gives_the_shape() -> None:
         batch = draw(loss)
         prediction, target, _ = tensors("torch", batch, "float32")
         assert loss(prediction.to("meta"), target.to("meta")).shape == ()
-        assert loss.replace(reduction="none")(prediction.to("meta"), target.to("meta")).shape == loss.replace(
-            reduction="none"
-        )(batch.prediction, batch.target).shape
+        assert (
+            loss.replace(reduction="none")(prediction.to("meta"), target.to("meta")).shape
+            == loss.replace(reduction="none")(batch.prediction, batch.target).shape
+        )

@@ -133,8 +133,10 @@ def test_half_precision(loss: Loss, framework: str, dtype: str) -> None:
     """Half-precision input is computed in float32: as exact as the rounded input allows."""
     batch = draw(loss)
     prediction, target, _ = tensors(framework, batch, dtype)
-    rounded = Batch(to_numpy(prediction).astype(float), to_numpy(target) if target.dtype != prediction.dtype else
-                    to_numpy(target).astype(float))
+    rounded = Batch(
+        to_numpy(prediction).astype(float),
+        to_numpy(target) if target.dtype != prediction.dtype else to_numpy(target).astype(float),
+    )
     value, gradient = RUN[framework](loss, batch, dtype)
     assert str(value.dtype).endswith("float32") or value.dtype.name == "float32"
     expected, expected_gradient = run_torch(loss, rounded)
@@ -142,9 +144,7 @@ def test_half_precision(loss: Loss, framework: str, dtype: str) -> None:
     same(gradient, expected_gradient, 1e-2)
 
 
-@pytest.mark.parametrize(
-    "loss", [x for x in DEFAULTS if x.facts.differentiable and x.facts.constant is None], ids=repr
-)
+@pytest.mark.parametrize("loss", [x for x in DEFAULTS if x.facts.differentiable and x.facts.constant is None], ids=repr)
 def test_first_and_second_derivatives(loss: Loss) -> None:
     """(Where part of a formula is held constant, differences see it move and derivatives do not.)"""
     prediction, target, _ = tensors("torch", draw(loss, samples=2), "float64")

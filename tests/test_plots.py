@@ -50,6 +50,8 @@ class ScaledLoss(ResidualLoss):
 class AlignmentLoss(Loss):
     """A family that is no function of one number."""
 
+    family_name = "alignment"
+
     def prepare(self, prediction, target, *, mask, sample_weight, operands):
         raise NotImplementedError
 

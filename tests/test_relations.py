@@ -104,10 +104,13 @@ def test_two_classes_are_a_binary_task() -> None:
 
 
 def test_mean_and_median() -> None:
-    """What the surveys S0 and S4 get wrong: of 95 % targets at 1000 and 5 % at 10, MSE finds 950.5 and L1 finds 1000."""
+    """What S0 and S4 get wrong: of 95 % targets at 1000 and 5 % at 10, MSE finds 950.5 and L1 finds 1000."""
     target = np.repeat([1000.0, 10.0], [95, 5])
     candidates = np.linspace(0, 1100, 2201)
-    best = {cls: candidates[np.argmin([cls()(np.full(100, c), target) for c in candidates])] for cls in (L.MSELoss, L.L1Loss)}
+    best = {
+        cls: candidates[np.argmin([cls()(np.full(100, c), target) for c in candidates])]
+        for cls in (L.MSELoss, L.L1Loss)
+    }
     assert best == {L.MSELoss: 950.5, L.L1Loss: 1000.0}
 
 
@@ -115,5 +118,7 @@ def test_lovasz_on_hard_predictions_is_the_jaccard_loss() -> None:
     rng = np.random.default_rng(1)
     predicted, target = rng.integers(0, 3, (2, 30)), rng.integers(0, 3, (2, 30))
     logits = np.moveaxis(np.where(np.eye(3)[predicted] > 0, 50.0, -50.0), -1, 1)
-    jaccard = [1 - ((predicted == c) & (target == c)).sum() / ((predicted == c) | (target == c)).sum() for c in range(3)]
+    jaccard = [
+        1 - ((predicted == c) & (target == c)).sum() / ((predicted == c) | (target == c)).sum() for c in range(3)
+    ]
     assert L.LovaszSoftmaxLoss()(logits, target) == pytest.approx(np.mean(jaccard), rel=1e-9)

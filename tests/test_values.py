@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import lossary
+from formulas import FORMULAS
 from inputs import REGIMES, Batch, draw, generator, takes_dense, unreduced_shape, variants
 from lossary.core.families import ClassificationLoss, MarginLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss
-from references import FORMULAS, evaluate
+from references import evaluate
 
 ALL = [loss for cls in lossary.catalogue() for loss in variants(cls)]
 
@@ -73,8 +74,12 @@ def test_ignored_places_could_as_well_not_be_there(loss: Loss) -> None:
     """A masked NaN leaves no trace in value or denominator."""
     batch = draw(loss)
     keep = np.array([True, False, True])
-    mask = np.broadcast_to(keep.reshape(-1, *[1] * (len(unreduced_shape(loss, batch)) - 1)), unreduced_shape(loss, batch))
-    spoiled = Batch(np.where(keep.reshape(-1, *[1] * (batch.prediction.ndim - 1)), batch.prediction, np.nan), batch.target)
+    mask = np.broadcast_to(
+        keep.reshape(-1, *[1] * (len(unreduced_shape(loss, batch)) - 1)), unreduced_shape(loss, batch)
+    )
+    spoiled = Batch(
+        np.where(keep.reshape(-1, *[1] * (batch.prediction.ndim - 1)), batch.prediction, np.nan), batch.target
+    )
     with_mask = np.asarray(loss(spoiled.prediction, spoiled.target, mask=mask))
     without = loss(batch.prediction[keep], batch.target[keep])
     close(with_mask[keep] if loss.reduction == "none" else with_mask, without)

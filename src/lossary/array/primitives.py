@@ -5,6 +5,8 @@ more exact, an explicit `if` takes it. The rule that keeps gradients finite: `wh
 `f` where `c` is false, and `0 * inf` is NaN, so the argument of `f` is made harmless first.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# (neither TensorFlow nor jax.lax is typed; every array here is Any)
 from __future__ import annotations
 
 from collections.abc import Callable

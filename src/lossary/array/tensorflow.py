@@ -5,6 +5,8 @@ that keep the dtype of their array arguments. Formulas call functions of this mo
 of one dtype or with Python numbers; they never call methods.
 """
 
+# pyright: basic, reportInvalidTypeForm=false
+# TensorFlow ships no types; and `bool` and `sum` are names of the standard here, as in every array API namespace.
 from __future__ import annotations
 
 from typing import Any

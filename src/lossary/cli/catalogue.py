@@ -89,7 +89,6 @@ def _table(found: Sequence[Description], width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from lossary.views.description import FAMILIES
 
     wide = width >= WIDE
     caption = None if wide else "A wider terminal shows papers and taxonomy classes too; so does --json."
@@ -102,7 +101,7 @@ def _table(found: Sequence[Description], width: int) -> Table:
     if wide:
         table.add_column("class", no_wrap=True)
         table.add_column("paper", max_width=30)
-    for family in dict.fromkeys([*FAMILIES, *(d.family for d in found)]):
+    for family in dict.fromkeys(d.family for d in found):
         members = [d for d in found if d.family == family]
         if members:
             table.add_row()

@@ -32,9 +32,9 @@ def compare(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Your own .npz instead of the digits. Arrays: images (N, H, W) or (N, channels, H, W); masks (N, H, W) "
-            "for segmentation or labels (N,) for classification, integers from 0; optionally split (N,) of train, "
-            "validation, test, and classes, their names.",
+            help="Your own .npz instead of the digits. Arrays: images (N, H, W) or (N, channels, H, W); masks "
+            "(N, H, W) for segmentation or labels (N,) for classification, integers from 0; optionally split (N,) of "
+            "train, validation, test, and classes, their names.",
         ),
     ] = None,
     out: Annotated[

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ _checked = contextvars.ContextVar("lossary_checked", default=False)
 
 
 @contextlib.contextmanager
-def checked() -> Iterator[None]:
+def checked() -> Generator[None]:
     """Inside this block every call also checks values: ranges, one-hot targets, probabilities, box order, labels.
 
     Reading values makes the program wait for the device, so it is not the default. Code that is being compiled or
@@ -30,9 +30,9 @@ def checked() -> Iterator[None]:
 
     >>> import numpy as np, lossary
     >>> with lossary.checked():
-    ...     lossary.BCELoss()(np.zeros(2), np.array([0.0, 255.0]))
+    ...     lossary.BCELoss()(np.zeros(2), np.array([0.0, 3.0]))
     Traceback (most recent call last):
-    ValueError: BCELoss: `target` must lie in [0, 1]; got 255 at [1]. This looks like a mask stored as 0 and 255: pass `mask > 127`.
+    ValueError: BCELoss: `target` must lie in [0, 1]; got 3 at [1].
     """
     token = _checked.set(True)
     try:

@@ -94,6 +94,8 @@ class Loss(abc.ABC):
     """The base of every loss: options, the way of a call, arithmetic and serialisation."""
 
     facts: ClassVar[Facts]
+    family_name: ClassVar[str] = ""
+    """What the losses of this family are functions of, in one word: `lossary list --family` takes it."""
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
     operands: ClassVar[tuple[str, ...]] = ()
     """Names of what the call takes beyond prediction and target."""
@@ -116,8 +118,18 @@ class Loss(abc.ABC):
     def options(cls) -> list[tuple[str, dataclasses.Field[Any], Any]]:
         """Name, field and annotation of each option, in the order of the signature."""
         hints = _hints(cls)
-        fields = [f for f in dataclasses.fields(cls) if f.init]
-        return [(f.name, f, hints[f.name]) for f in sorted(fields, key=lambda f: f.kw_only)]
+        fields: list[dataclasses.Field[Any]] = [f for f in dataclasses.fields(cls) if f.init]
+        return [(f.name, f, hints[f.name]) for f in sorted(fields, key=lambda f: f.kw_only is True)]
+
+    @classmethod
+    def tasks(cls) -> tuple[str, ...]:
+        """The tasks that the loss can be made for; empty where it has no such option.
+
+        >>> import lossary
+        >>> lossary.FocalLoss.tasks(), lossary.CrossEntropyLoss.tasks(), lossary.L1Loss.tasks()
+        (('binary', 'multilabel', 'multiclass'), ('multiclass',), ())
+        """
+        return options.choices(_hints(cls).get("task"))
 
     @classmethod
     def short_name(cls) -> str:

@@ -13,7 +13,7 @@ import numbers
 import types
 import typing
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -97,23 +97,23 @@ def clean(name: str, value: Any, annotation: Any, domain: Domain) -> Any:
         if value in literals:
             return value
         raise ValueError(f"`{name}` must be {_expected(kinds, literals, domain)}; got {value!r}")
-    if isinstance(value, (bool, np.bool_)):
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = cast("Any", value).tolist()  # Python numbers, in lists
+    if isinstance(value, bool):
         if bool in kinds:
-            return bool(value)
+            return value
         raise TypeError(f"`{name}` must be {_expected(kinds, literals, domain)}; got {value!r}")
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
     for kind in kinds:
-        if typing.get_origin(kind) in (Sequence, tuple) and isinstance(value, (Sequence, np.ndarray)):
+        if typing.get_origin(kind) in (Sequence, tuple) and isinstance(value, Sequence):
             item = typing.get_args(kind)[0]
-            numbers_ = tuple(clean(f"{name}[{i}]", v, item, domain) for i, v in enumerate(typing.cast(Any, value)))
+            numbers_ = tuple(clean(f"{name}[{i}]", v, item, domain) for i, v in enumerate(cast("Sequence[Any]", value)))
             if not numbers_:
                 raise ValueError(f"`{name}` must not be empty; give one number per class, or None")
             return numbers_
     if isinstance(value, numbers.Real):
         whole = float(value).is_integer() if math.isfinite(value) else False
         if float in kinds or (int in kinds and whole):
-            number = float(value) if float in kinds else int(value)
+            number = float(value) if float in kinds else int(float(value))
             if number in domain:
                 return number
         raise ValueError(f"`{name}` must be {_expected(kinds, literals, domain)}; got {value!r}")

@@ -25,8 +25,8 @@ class GIoULoss(BoxLoss):
     Args:
         format: `"xyxy"`, `"xywh"` or `"cxcywh"`, the same for prediction and target.
 
-    Shapes: (..., 4) both; the unreduced loss has the leading shape. It does not depend on the unit. Two equal boxes give
-    exactly 0, points included.
+    Shapes: (..., 4) both; the unreduced loss has the leading shape. It does not depend on the unit. Two equal boxes
+    give exactly 0, points included.
 
     Elsewhere: `torchvision.ops.generalized_box_iou_loss` adds 1e-7 to the areas, so equal boxes of side 1e-3 give 0.09
     there; it agrees at ordinary sizes.
@@ -51,7 +51,8 @@ class CIoULoss(BoxLoss):
     r"""Complete IoU: overlap, distance of the centres and aspect ratio.
 
     $$\ell = 1 - \mathrm{IoU} + \frac{\rho^2}{c^2} + \alpha v, \quad
-      v = \frac{4}{\pi^2}\Big(\arctan\frac{w'}{h'} - \arctan\frac{w}{h}\Big)^2, \quad \alpha = \frac{v}{(1-\mathrm{IoU})+v}$$
+      v = \frac{4}{\pi^2}\Big(\arctan\frac{w'}{h'} - \arctan\frac{w}{h}\Big)^2, \quad \alpha =
+      \frac{v}{(1-\mathrm{IoU})+v}$$
 
     Use it to regress boxes; it is the default of many detectors. ρ is the distance of the centres and c the diagonal of
     the enclosing box. α is held constant in the gradient, as the paper's derivation has it.
@@ -62,9 +63,9 @@ class CIoULoss(BoxLoss):
     Shapes: (..., 4) both; the unreduced loss has the leading shape. It does not depend on the unit. The gradient is
     finite for boxes of width or height 0.
 
-    Elsewhere: `torchvision.ops.complete_box_iou_loss` agrees at ordinary sizes and gives NaN gradients for a height of 0.
-    mmdetection sets α to 0 for IoU < 0.5; the paper's code drops the factor 1/(w²+h²) of the gradient of v; Keras lets
-    the gradient through α.
+    Elsewhere: `torchvision.ops.complete_box_iou_loss` agrees at ordinary sizes and gives NaN gradients for a height of
+    0. mmdetection sets α to 0 for IoU < 0.5; the paper's code drops the factor 1/(w²+h²) of the gradient of v; Keras
+    lets the gradient through α.
 
     >>> import numpy as np, lossary
     >>> round(float(lossary.CIoULoss()(np.array([[0.0, 0, 1, 0]]), np.array([[0.0, 0, 1, 1]]))), 4)

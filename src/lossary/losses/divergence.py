@@ -18,8 +18,8 @@ class KLDivLoss(DivergenceLoss):
     $$\ell = \sum_c t_c\,(\ln t_c - \ln p_c)$$
 
     Use it for targets that are distributions themselves. While the target is fixed its gradient is that of cross
-    entropy, whose value lacks the constant Σ t ln t. A class of target probability 0 contributes 0 with a zero gradient,
-    even where the prediction is 0 or its logit -inf.
+    entropy, whose value lacks the constant Σ t ln t. A class of target probability 0 contributes 0 with a zero
+    gradient, even where the prediction is 0 or its logit -inf.
 
     Args:
         class_axis: the axis of the distributions.
@@ -28,9 +28,9 @@ class KLDivLoss(DivergenceLoss):
 
     Shapes: prediction and target alike, (N, C, *); the unreduced loss is (N, *), in nats. The mean is per distribution.
 
-    Elsewhere: `torch.nn.functional.kl_div(log_p, t, reduction="batchmean")` for two axes; its "mean" divides by C as well
-    and is not a divergence. `optax.losses.kl_divergence` takes log-probabilities (unreduced), and its gradient by a target
-    of 0 is NaN. `keras.losses.KLDivergence` takes probabilities, classes last.
+    Elsewhere: `torch.nn.functional.kl_div(log_p, t, reduction="batchmean")` for two axes; its "mean" divides by C as
+    well and is not a divergence. `optax.losses.kl_divergence` takes log-probabilities (unreduced), and its gradient by
+    a target of 0 is NaN. `keras.losses.KLDivergence` takes probabilities, classes last.
 
     >>> import numpy as np, lossary
     >>> t, p = np.array([[0.5, 0.5, 0.0]]), np.array([[0.25, 0.75, 0.0]])

@@ -89,8 +89,8 @@ class CrossEntropyLoss(LikelihoodLoss):
 
     Shapes: logits (N, C, *), target (N, *) integers or (N, C, *) distributions; the unreduced loss is (N, *), in nats.
 
-    Elsewhere: `torch.nn.functional.cross_entropy`; with `weight=` that is `reduction="weighted_mean"`. All ignored gives
-    NaN there and 0 here (`empty="nan"` for theirs). `optax.losses.softmax_cross_entropy_with_integer_labels`
+    Elsewhere: `torch.nn.functional.cross_entropy`; with `weight=` that is `reduction="weighted_mean"`. All ignored
+    gives NaN there and 0 here (`empty="nan"` for theirs). `optax.losses.softmax_cross_entropy_with_integer_labels`
     (unreduced), `keras.losses.SparseCategoricalCrossentropy(from_logits=True)` with classes last.
 
     >>> import numpy as np, lossary
@@ -128,15 +128,16 @@ class FocalLoss(LikelihoodLoss):
 
     Args:
         gamma: γ, how fast easy examples fade; 0 is cross entropy.
-        alpha: the weight of the positive class in binary and multilabel tasks, 1-α that of the negative (the paper takes
+        alpha: the weight of the positive class in binary and multilabel tasks, 1-α that of the negative (the paper
+        takes
             0.25 with γ = 2); one number per class in multiclass tasks. None weighs nothing.
         ignore_index, mask, sample_weight: places left out and weights of places, see `lossary.Loss`.
 
     Shapes: as the task says, see `LikelihoodLoss`; the unreduced loss has the shape of the labels. The mean is over
     counted places, never over places times classes.
 
-    Elsewhere: `torchvision.ops.sigmoid_focal_loss(reduction="mean")` for binary hard labels (its soft targets differ: it
-    takes p_t as a mixture, here the loss is an expectation); `optax.losses.sigmoid_focal_loss`. MONAI's and kornia's
+    Elsewhere: `torchvision.ops.sigmoid_focal_loss(reduction="mean")` for binary hard labels (its soft targets differ:
+    it takes p_t as a mixture, here the loss is an expectation); `optax.losses.sigmoid_focal_loss`. MONAI's and kornia's
     softmax focal losses average over classes too, so they are 1/C of this one; smp's multiclass focal loss is one
     sigmoid per class.
 
@@ -153,8 +154,8 @@ class FocalLoss(LikelihoodLoss):
         super().check_options()
         if self.task == "multiclass" and isinstance(self.alpha, float):
             raise ValueError(
-                f"`alpha` in a multiclass task needs one number per class; got {self.alpha}. One number for all classes "
-                "is a factor: write alpha * loss."
+                f"`alpha` in a multiclass task needs one number per class; got {self.alpha}. One number for all "
+                "classes is a factor: write alpha * loss."
             )
         if self.task != "multiclass" and isinstance(self.alpha, tuple):
             raise ValueError(

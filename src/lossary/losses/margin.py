@@ -19,8 +19,8 @@ class HingeLoss(MarginLoss):
 
     $$\ell(m) = \max(0,\ 1-m)^{\text{power}}, \qquad m = y\,f,\ y = \pm 1$$
 
-    Use it for classifiers that need a decision and no probability; scores are not logits. With `power=2` (squared hinge)
-    the loss is smooth at m = 1. At m = 1 the gradient is 0.
+    Use it for classifiers that need a decision and no probability; scores are not logits. With `power=2` (squared
+    hinge) the loss is smooth at m = 1. At m = 1 the gradient is 0.
 
     Args:
         power: 1 or 2, any number from 1.
@@ -57,8 +57,8 @@ class ExponentialLoss(MarginLoss):
 
     $$\ell(m) = e^{-m}, \qquad m = y\,f,\ y = \pm 1$$
 
-    Use it to study boosting. A single wrong label with a large score rules the sum, and float32 overflows at a margin of
-    -88: for training networks take `BCELoss` or `HingeLoss`, which grow linearly.
+    Use it to study boosting. A single wrong label with a large score rules the sum, and float32 overflows at a margin
+    of -88: for training networks take `BCELoss` or `HingeLoss`, which grow linearly.
 
     Args:
         multiclass: the margin of several classes, see `MarginLoss`.
@@ -66,8 +66,8 @@ class ExponentialLoss(MarginLoss):
     Shapes: binary scores and labels alike, labels ±1, 0/1 or bool; multiclass scores (N, C, *) and labels (N, *). The
     unreduced loss has the shape of the labels.
 
-    Elsewhere: no torch, Keras or optax function; `sklearn.ensemble.GradientBoostingClassifier(loss="exponential")` works
-    with it (there the score is half of the log-odds, as here).
+    Elsewhere: no torch, Keras or optax function; `sklearn.ensemble.GradientBoostingClassifier(loss="exponential")`
+    works with it (there the score is half of the log-odds, as here).
 
     >>> import numpy as np, lossary
     >>> round(float(lossary.ExponentialLoss("binary")(np.array([1.0]), np.array([0]))), 4)

@@ -25,8 +25,8 @@ class DiceLoss(RegionLoss):
 
     $$\ell = 1 - \frac{2\,TP + s}{2\,TP + FP + FN + s}$$
 
-    Use it to segment where foreground is scarce: background pixels that are right do not enter. Its gradient is noisy for
-    small objects and vanishes on empty masks (see `smooth`), so it is often added to `CrossEntropyLoss`.
+    Use it to segment where foreground is scarce: background pixels that are right do not enter. Its gradient is noisy
+    for small objects and vanishes on empty masks (see `smooth`), so it is often added to `CrossEntropyLoss`.
 
     Args:
         per, classes: per image or batch, and which classes are averaged, see `RegionLoss`.
@@ -36,8 +36,8 @@ class DiceLoss(RegionLoss):
     Shapes: as classification; unreduced (N, C) per image. In [0, 1].
 
     Elsewhere: `monai.losses.DiceLoss(softmax=True, to_onehot_y=True)` has this mean and smooth; smp's joins the batch
-    (`per="batch"`) and skips classes without target; kornia's joins classes first, which for a softmax is not Dice at all.
-    `JaccardLoss` relates by D = 2J/(1+J). docs/segmentation.md has the table of defaults.
+    (`per="batch"`) and skips classes without target; kornia's joins classes first, which for a softmax is not Dice at
+    all. `JaccardLoss` relates by D = 2J/(1+J). docs/segmentation.md has the table of defaults.
 
     >>> import numpy as np, lossary
     >>> logits = np.where(np.array([[1, 1, 1, 1], [1, 0, 0, 0]]), 20.0, -20.0)
@@ -69,8 +69,8 @@ class TverskyLoss(RegionLoss):
 
     $$\ell = 1 - \frac{TP + s}{TP + w_{FP}\,FP + w_{FN}\,FN + s}$$
 
-    Use it where a miss costs more than a false alarm: `fp_weight=.3, fn_weight=.7` raises recall. (.5, .5) is `DiceLoss`
-    with half its smooth; (1, 1) is the Jaccard (IoU) loss.
+    Use it where a miss costs more than a false alarm: `fp_weight=.3, fn_weight=.7` raises recall. (.5, .5) is
+    `DiceLoss` with half its smooth; (1, 1) is the Jaccard (IoU) loss.
 
     Args:
         fp_weight: the paper's α, weight of false positives.
@@ -79,8 +79,8 @@ class TverskyLoss(RegionLoss):
 
     Shapes: as classification; unreduced (N, C) per image. In [0, 1].
 
-    Elsewhere: MONAI, smp and optax call the weights alpha (false positives) and beta; Keras 3.15 documents them so and has
-    them swapped. In kornia only their sum matters, since it joins classes first. Survey S3 says α controls false
+    Elsewhere: MONAI, smp and optax call the weights alpha (false positives) and beta; Keras 3.15 documents them so and
+    has them swapped. In kornia only their sum matters, since it joins classes first. Survey S3 says α controls false
     negatives; the paper has it on false positives.
 
     >>> import numpy as np, lossary
@@ -179,13 +179,12 @@ def jaccard_extension(xp: Namespace, error: Array, true: Array, weight: Array | 
     order = xp.argsort(stop_gradient(error), axis=-1, descending=True)
     error = xp.take_along_axis(error, order, axis=-1)
     true = xp.take_along_axis(true, order, axis=-1)
-    weight = xp.ones_like(true) if weight is None else xp.take_along_axis(weight, order, axis=-1)
-    foreground = xp.sum(true * weight, axis=-1, keepdims=True)
-    intersection = foreground - running_sum(true * weight)
-    union = foreground + running_sum((1.0 - true) * weight)
+    w = xp.ones_like(true) if weight is None else xp.take_along_axis(weight, order, axis=-1)
+    foreground = xp.sum(true * w, axis=-1, keepdims=True)
+    intersection = foreground - running_sum(true * w)
+    union = foreground + running_sum((1.0 - true) * w)
     # with no foreground at all the first error takes Δ from 0 to 1
-    other = divide(xp, weight * intersection, union * (union - weight))
-    other = xp.where(xp.logical_and(union == weight, weight > 0), 1.0, other)
-    factor = xp.where(true > 0, divide(xp, weight, union), other)
+    other = divide(xp, w * intersection, union * (union - w))
+    other = xp.where(xp.logical_and(union == w, w > 0), 1.0, other)
+    factor = xp.where(true > 0, divide(xp, w, union), other)
     return xp.sum(error * stop_gradient(factor), axis=-1)
-

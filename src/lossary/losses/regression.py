@@ -82,8 +82,9 @@ class SmoothL1Loss(ResidualLoss):
     Elsewhere: `torch.nn.functional.smooth_l1_loss(beta=…)` gives the same number.
 
     >>> import numpy as np, lossary
-    >>> float(lossary.SmoothL1Loss()(np.array([0.5]), np.array([0.0]))), float(lossary.SmoothL1Loss()(np.array([3.0]), np.array([0.0])))
-    (0.125, 2.5)
+    >>> loss = lossary.SmoothL1Loss(reduction="none")
+    >>> loss(np.array([0.5, 3.0]), np.zeros(2)).tolist()
+    [0.125, 2.5]
     """
 
     beta: float = option(default=1.0, low=0)
@@ -117,8 +118,9 @@ class HuberLoss(ResidualLoss):
     Elsewhere: `torch.nn.functional.huber_loss(delta=…)`, `optax.losses.huber_loss` (unreduced), `keras.losses.Huber`.
 
     >>> import numpy as np, lossary
-    >>> float(lossary.HuberLoss(delta=2)(np.array([1.0]), np.array([0.0]))), float(lossary.HuberLoss(delta=2)(np.array([3.0]), np.array([0.0])))
-    (0.5, 4.0)
+    >>> loss = lossary.HuberLoss(delta=2, reduction="none")
+    >>> loss(np.array([1.0, 3.0]), np.zeros(2)).tolist()
+    [0.5, 4.0]
     """
 
     delta: float = option(default=1.0, above=0)

@@ -39,11 +39,11 @@ def _pictures(comparison: Comparison, data: Data) -> list[Section]:
     """Confusions, calibration and mistakes of the models of the first seed."""
     from lossary.views import charts, report
 
-    logits = {run.loss: run.prediction for run in comparison.runs if run.prediction is not None}
+    logits = comparison.predictions
     if not logits or not isinstance(data.test, Split):
         return []
     target = data.test.targets
-    seed = next(run.seed for run in comparison.runs if run.prediction is not None)
+    models = f"Models of seed {comparison.seeds[0]}"
     colours = report.colours(comparison)
     tables = {loss: _shares(values, target, len(data.classes)) for loss, values in logits.items()}
     plots = {
@@ -54,18 +54,17 @@ def _pictures(comparison: Comparison, data: Data) -> list[Section]:
         Section(
             "Confidence against accuracy",
             "Test images sorted by the probability of the predicted class: on the diagonal, confidence is honest; "
-            f"below it, the model is too sure. Larger dots hold more images. Models of seed {seed}.",
+            f"below it, the model is too sure. Larger dots hold more images. {models}.",
             report.render("reliability.html", charts=plots, colours=colours),
         ),
         Section(
             "Confusions",
-            f"Rows are true classes, columns predicted ones; darker is more often. Models of seed {seed}.",
+            f"Rows are true classes, columns predicted ones; a full square is 100 %. {models}.",
             report.render("confusion.html", tables=tables, classes=data.classes, colours=colours),
         ),
         Section(
             "Mistakes side by side",
-            f"Test images that some loss gets wrong, most disputed first; models of seed {seed}. Each answer with its "
-            "probability.",
+            f"Test images that some loss gets wrong, most disputed first, each answer with its probability. {models}.",
             report.render("mistakes.html", rows=_mistakes(logits, data.test, data.classes), colours=colours),
         ),
     ]
@@ -78,7 +77,7 @@ def _shares(logits: np.ndarray, target: np.ndarray, classes: int) -> list[list[f
 
 
 def _mistakes(logits: dict[str, np.ndarray], test: Split, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    from scipy.special import softmax
+    from scipy.special import softmax  # pyright: ignore
 
     from lossary.views import images
 
@@ -89,7 +88,7 @@ def _mistakes(logits: dict[str, np.ndarray], test: Split, classes: tuple[str, ..
     dispute = np.minimum(wrong, len(logits) - wrong)
     order = np.lexsort((-wrong, -dispute))
     chosen = [int(k) for k in order if wrong[k]][:_MISTAKES]
-    pictures = images.grey(test.inputs[chosen]) if chosen else []
+    pictures = list(images.grey(test.inputs[chosen])) if chosen else []
     return [
         {
             "image": images.png(picture),

@@ -10,7 +10,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from lossary.studies.results import Column, Comparison, Epoch, Run
 from lossary.studies.study import Study
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import nn
 
     from lossary.studies.contenders import Entries, Losses
@@ -168,11 +169,14 @@ class _Job:
                 run = Run(contender.label, seed)
                 comparison.runs.append(run)
                 display.begin(run)
-                self._run(run, copy.deepcopy(model), copy.deepcopy(loss), display, keep=seed == comparison.seeds[0])
+                prediction = self._run(run, copy.deepcopy(model), copy.deepcopy(loss), display)
+                if prediction is not None and seed == comparison.seeds[0]:
+                    comparison.predictions[run.loss] = prediction
                 display.end(run)
                 save()
 
-    def _run(self, run: Run, model: nn.Module, loss: Criterion, display: Display, *, keep: bool) -> None:
+    def _run(self, run: Run, model: nn.Module, loss: Criterion, display: Display) -> np.ndarray | None:
+        """Trains, fills in `run` as it goes, and gives the predictions on the test split, if it comes so far."""
         from lossary.studies.training import DivergedError, Training, fingerprint, predict
 
         run.weights = fingerprint(model)
@@ -188,10 +192,11 @@ class _Job:
             run.test = {m.name: float(m.function(prediction, target)) for m in self.study.metrics}
             by_class = self.study.class_metric.function(prediction, target, len(self.data.classes))
             run.test_classes = [float(value) for value in by_class]
-            run.prediction = prediction if keep else None
             run.status = "finished"
+            return prediction
         except DivergedError as error:
             run.status, run.note = "diverged", str(error)
+            return None
         finally:
             run.seconds, run.batches = time.perf_counter() - start, training.batches
 
@@ -265,12 +270,12 @@ def _data(study: Study, data: Data | str | Path | None) -> Data:
 
 
 @contextlib.contextmanager
-def _torch(threads: int | None) -> Iterator[None]:
+def _torch(threads: int | None) -> Generator[None]:
     """Leaves torch's generator and number of threads as they were."""
     import torch
 
     before = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
         try:
             if threads is not None:
                 torch.set_num_threads(threads)

@@ -6,7 +6,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lossary.core.compound import SumLoss
 from lossary.core.loss import Loss
@@ -32,10 +32,9 @@ def contenders(losses: Losses, study: Study, data: Data) -> Entries:
     found: list[tuple[Contender, Criterion]] = []
     labels: set[str] = set()
     for label, given in _listed(losses):
+        loss: Any = given
         if isinstance(given, str):
             loss = specs.parse(given, task=study.task, class_weight=data.class_weight())
-        else:
-            loss = given
         if not callable(loss):
             raise InputError(f"a loss must be a spec such as 'focal:gamma=1' or a callable; got {loss!r}")
         if label in labels:
@@ -43,7 +42,7 @@ def contenders(losses: Losses, study: Study, data: Data) -> Entries:
         labels.add(label)
         definition = repr(loss) if isinstance(loss, Loss) else label
         config = loss.to_dict() if isinstance(loss, Loss) else None
-        found.append((Contender(label, definition, tuple(_about(loss)), config), loss))
+        found.append((Contender(label, definition, tuple(_about(loss)), config), cast("Criterion", loss)))
     if not found:
         raise InputError("no loss is given; name at least one, such as cross_entropy")
     return found

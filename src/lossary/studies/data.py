@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     """Anything that can be iterated again and again for (input, target) batches, such as a torch DataLoader."""
 
 SPLITS = ("train", "validation", "test")
-_FRACTIONS = (0.6, 0.2, 0.2)
+_HELD_OUT = 0.2  # for validation and for the test each, where the file does not say
 _SPELLINGS = {"0": 0, "1": 1, "2": 2, "train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "test": 2}
 
 
@@ -82,21 +81,23 @@ def load(path: Path, *, dense: bool, seed: int = 0) -> Data:
     targets = _check_targets(key, arrays[key], images, dense)
     classes = _check_classes(key, targets, arrays.get("classes"))
     part = _parts(arrays.get("split"), targets, dense, seed)
-    train = images[part == 0]
     # one mean and deviation per channel, from the training images only
-    mean, deviation = train.mean((0, 2, 3), keepdims=True), train.std((0, 2, 3), keepdims=True)
+    mean = images[part == 0].mean((0, 2, 3), keepdims=True)
+    deviation = images[part == 0].std((0, 2, 3), keepdims=True)
     images = (images - mean) / np.where(deviation > 0, deviation, 1)
-    splits = [Split(images[part == p], targets[part == p]) for p in range(len(SPLITS))]
-    sizes = " / ".join(str(len(s)) for s in splits)
+    train, validation, test = (Split(images[part == p], targets[part == p]) for p in range(len(SPLITS)))
+    sizes = f"{len(train)} / {len(validation)} / {len(test)}"
     height, width = images.shape[2:]
-    return Data(*splits, classes, f"{path.name}: {sizes} images of {height}×{width} pixels for {' / '.join(SPLITS)}.")
+    about = f"{path.name}: {sizes} images of {height}×{width} pixels for train / validation / test."
+    return Data(train, validation, test, classes, about)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} holds a single array; save named arrays with numpy.savez(path, images=…)")
+        loaded: Any = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise InputError(f"{path} holds a single array; save named arrays with numpy.savez(path, images=…)")
+        with loaded as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise InputError(f"there is no file {path}") from None
@@ -187,8 +188,7 @@ def _random_parts(targets: np.ndarray, dense: bool, seed: int) -> np.ndarray:
         groups = [np.flatnonzero(targets == label) for label in np.unique(targets)]
     for group in groups:
         order = rng.permutation(group)
-        test = math.ceil(_FRACTIONS[2] * len(order)) if len(order) > 2 else 0
-        validation = math.ceil(_FRACTIONS[1] * len(order)) if len(order) > 2 else 0
-        part[order[:test]] = 2
-        part[order[test : test + validation]] = 1
+        held = max(1, round(_HELD_OUT * len(order))) if len(order) > 2 else 0
+        part[order[:held]] = 2
+        part[order[held : 2 * held]] = 1
     return part

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,11 +20,11 @@ INK = 0.35
 @functools.cache
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     """Images (1797, 8, 8) in [0, 1], and labels."""
-    from sklearn.datasets import load_digits
+    from sklearn.datasets import load_digits  # pyright: ignore
 
-    digits = load_digits()
-    images: np.ndarray = digits["images"]
-    labels: np.ndarray = digits["target"]
+    digits = cast(Any, load_digits())
+    images: np.ndarray = digits.images
+    labels: np.ndarray = digits.target
     return (images / 16).astype(np.float32), labels.astype(np.int64)
 
 
@@ -68,49 +69,59 @@ def segmentation_data(
 
 
 def _paint(source: np.ndarray, count: int, canvas: Canvas, rng: np.random.Generator) -> Split:
-    stamps, labels = _stamps(), _digits()[1]
-    wanted = np.isin(labels[source], canvas.digits)
+    wanted = np.isin(_digits()[1][source], canvas.digits)
     inputs = np.zeros((count, 1, canvas.size, canvas.size), np.float32)
     targets = np.zeros((count, canvas.size, canvas.size), np.int64)
     for image, mask in zip(inputs[:, 0], targets, strict=True):
         for _ in range(canvas.strokes):
-            _add_stroke(image, stamps[rng.choice(source[~wanted])], rng)
-        free = np.ones((canvas.size - STAMP + 1,) * 2, dtype=bool)  # upper left corners where a digit may go
-        for _ in range(rng.integers(1, canvas.most + 1)):
-            corners = np.argwhere(free)
-            if not len(corners):
-                break
-            row, column = rng.choice(corners)
-            which = rng.choice(source[wanted])
-            patch = np.s_[row : row + STAMP, column : column + STAMP]
-            ink = stamps[which] > INK
-            faded = np.maximum(stamps[which], 0.3 * image[patch])  # clutter stays visible around the digit, but dim
-            image[patch] = np.where(ink, stamps[which] * rng.uniform(0.7, 1), faded)
-            mask[patch][ink] = 1 + canvas.digits.index(int(labels[which]))
-            free[max(0, row - STAMP) : row + STAMP + 1, max(0, column - STAMP) : column + STAMP + 1] = False
-        image += rng.normal(0, canvas.noise, image.shape)
+            _add_stroke(image, _stamps()[rng.choice(source[~wanted])], rng)
+        _add_digits(image, mask, source[wanted], canvas, rng)
+    inputs += rng.normal(0, canvas.noise, inputs.shape)
     return Split(inputs, targets)
+
+
+def _add_stroke(image: np.ndarray, stamp: np.ndarray, rng: np.random.Generator) -> None:
+    """Adds a turned piece of a digit somewhere."""
+    height, width = rng.integers(5, 10, 2).tolist()
+    piece = np.rot90(stamp[_window(STAMP, height, width, rng)], int(rng.integers(4)))
+    there = _window(len(image), len(piece), piece.shape[1], rng)
+    image[there] = np.maximum(image[there], piece * rng.uniform(0.5, 1))
+
+
+def _window(side: int, height: int, width: int, rng: np.random.Generator) -> tuple[slice, slice]:
+    """A random place of a rectangle in a square."""
+    row, column = int(rng.integers(0, side - height + 1)), int(rng.integers(0, side - width + 1))
+    return slice(row, row + height), slice(column, column + width)
+
+
+def _add_digits(
+    image: np.ndarray, mask: np.ndarray, source: np.ndarray, canvas: Canvas, rng: np.random.Generator
+) -> None:
+    """Sets digits of `source` on the image where they do not touch one another."""
+    free = np.ones((canvas.size - STAMP + 1,) * 2, dtype=bool)  # upper left corners that are left
+    for _ in range(rng.integers(1, canvas.most + 1)):
+        corners = np.argwhere(free)
+        if not len(corners):
+            return
+        row, column = rng.choice(corners).tolist()
+        there = np.s_[row : row + STAMP, column : column + STAMP]
+        which = int(rng.choice(source))
+        stamp = _stamps()[which]
+        ink = stamp > INK
+        faded = np.maximum(stamp, 0.3 * image[there])  # clutter stays visible around the digit, but dim
+        image[there] = np.where(ink, stamp * rng.uniform(0.7, 1), faded)
+        mask[there][ink] = 1 + canvas.digits.index(int(_digits()[1][which]))
+        free[max(0, row - STAMP) : row + STAMP + 1, max(0, column - STAMP) : column + STAMP + 1] = False
 
 
 @functools.cache
 def _stamps() -> np.ndarray:
     """Every digit smoothly enlarged to STAMP×STAMP."""
-    from scipy.ndimage import zoom
+    from scipy.ndimage import zoom  # pyright: ignore
 
     images = _digits()[0]
-    larger = zoom(images, (1, STAMP / 8, STAMP / 8), order=3, mode="grid-constant", grid_mode=True)
-    return np.clip(larger, 0, 1)
-
-
-def _add_stroke(image: np.ndarray, stamp: np.ndarray, rng: np.random.Generator) -> None:
-    """Adds a turned piece of a digit somewhere."""
-    height, width = rng.integers(5, 10, 2)
-    row, column = rng.integers(0, STAMP - height + 1), rng.integers(0, STAMP - width + 1)
-    piece = np.rot90(stamp[row : row + height, column : column + width], rng.integers(4))
-    height, width = piece.shape
-    row, column = rng.integers(0, len(image) - height + 1), rng.integers(0, len(image) - width + 1)
-    patch = np.s_[row : row + height, column : column + width]
-    image[patch] = np.maximum(image[patch], piece * rng.uniform(0.5, 1))
+    enlarge = cast(Any, zoom)
+    return np.clip(enlarge(images, (1, STAMP / 8, STAMP / 8), order=3, mode="grid-constant", grid_mode=True), 0, 1)
 
 
 # --- classification ---------------------------------------------------------------------------------------------------

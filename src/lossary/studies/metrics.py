@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 
@@ -42,7 +42,8 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> float:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def _classes(labels: np.ndarray, target: np.ndarray) -> int:
@@ -82,7 +83,7 @@ def foreground_dice(labels: np.ndarray, target: np.ndarray) -> float:
 
 def pixel_accuracy(labels: np.ndarray, target: np.ndarray) -> float:
     """The share of pixels that are right."""
-    return float(np.mean(labels == target))
+    return float(np.equal(labels, target).mean())
 
 
 # --- classification ---------------------------------------------------------------------------------------------------
@@ -104,7 +105,8 @@ def macro_f1(logits: np.ndarray, target: np.ndarray) -> float:
     return _mean(class_dice(logits.argmax(1), target, logits.shape[1]))
 
 
-class Reliability(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Reliability:
     """Predictions sorted into bins by confidence, the probability of the predicted class."""
 
     count: np.ndarray
@@ -114,7 +116,7 @@ class Reliability(NamedTuple):
 
 def reliability(logits: np.ndarray, target: np.ndarray, bins: int = 15) -> Reliability:
     """How often predictions of one confidence are right. Confidence is the largest softmax probability."""
-    from scipy.special import softmax
+    from scipy.special import softmax  # pyright: ignore
 
     sure: np.ndarray = softmax(logits.astype(np.float64), axis=1).max(1)
     right = logits.argmax(1) == target
@@ -130,5 +132,5 @@ def reliability(logits: np.ndarray, target: np.ndarray, bins: int = 15) -> Relia
 
 def calibration_error(logits: np.ndarray, target: np.ndarray) -> float:
     """Expected calibration error with 15 bins (Guo et al. 2017): mean gap between confidence and accuracy."""
-    count, sure, right = reliability(logits, target)
-    return float((count * np.abs(sure - right)).sum() / max(count.sum(), 1))
+    bins = reliability(logits, target)
+    return float((bins.count * np.abs(bins.confidence - bins.accuracy)).sum() / len(target))

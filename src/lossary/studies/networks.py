@@ -31,7 +31,8 @@ class SmallUNet(nn.Module):
         self.up1 = _block(coarse + middle, middle)
         self.up0 = _block(middle + fine, fine)
         self.head = nn.Conv2d(fine, 4 * classes, 1)
-        self.to(memory_format=torch.channels_last)  # measured 1.4 times as fast on two cores
+        # measured 1.4 times as fast on a CPU; torch's stubs do not know this form of `to`
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def forward(self, image: Tensor) -> Tensor:
         fine = self.stem(image.contiguous(memory_format=torch.channels_last))

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -38,7 +38,6 @@ class Run:
     seconds: float = 0.0
     weights: str = ""  # fingerprint of the weights it started from
     batches: str = ""  # fingerprint of the batches it was trained on, in order
-    prediction: np.ndarray | None = None  # outputs on the test split, for pictures; not stored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +73,8 @@ class Comparison:
     runs: list[Run] = dataclasses.field(default_factory=list[Run])
     complete: bool = False
     seconds: float = 0.0
+    # of the first seed, by loss, on the test split; for pictures, not stored
+    predictions: dict[str, np.ndarray] = dataclasses.field(default_factory=dict[str, np.ndarray], repr=False)
 
     def runs_of(self, label: str) -> list[Run]:
         return [run for run in self.runs if run.loss == label]
@@ -82,36 +83,21 @@ class Comparison:
         return [run for run in self.runs_of(label) if run.status == "finished"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types; a number that is not finite is None, as JSON has no name for it."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "runs"}
-        fields["contenders"] = [dataclasses.asdict(c) for c in self.contenders]
-        fields["metrics"] = [dataclasses.asdict(m) for m in self.metrics]
-        fields["runs"] = []
-        for run in self.runs:
-            plain = {f.name: getattr(run, f.name) for f in dataclasses.fields(run) if f.name != "prediction"}
-            fields["runs"].append({**plain, "epochs": [dataclasses.asdict(epoch) for epoch in run.epochs]})
+        """Plain types, without predictions; a number that is not finite is None, as JSON has no name for it."""
+        fields = dataclasses.asdict(dataclasses.replace(self, predictions={}))
+        del fields["predictions"]
         return _finite(fields)
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Comparison:
-        fields = dict(fields)
-        fields["contenders"] = tuple(
-            Contender(**{**c, "about": tuple((name, line) for name, line in c["about"])}) for c in fields["contenders"]
-        )
-        fields["metrics"] = tuple(Column(**m) for m in fields["metrics"])
-        fields["classes"], fields["seeds"] = tuple(fields["classes"]), tuple(fields["seeds"])
-        fields["runs"] = [
-            Run(
-                **{
-                    **run,
-                    "epochs": [Epoch(_number(e["loss"]), _numbers(e["validation"])) for e in run["epochs"]],
-                    "test": _numbers(run["test"]),
-                    "test_classes": [_number(value) for value in run["test_classes"]],
-                }
-            )
-            for run in fields["runs"]
-        ]
-        return cls(**fields)
+        lists: dict[str, Any] = {
+            "contenders": tuple(_contender(contender) for contender in fields["contenders"]),
+            "metrics": tuple(Column(**metric) for metric in fields["metrics"]),
+            "classes": tuple(fields["classes"]),
+            "seeds": tuple(fields["seeds"]),
+            "runs": [_run(run) for run in fields["runs"]],
+        }
+        return cls(**{**fields, **lists})
 
     def save(self, folder: Path) -> None:
         """Writes results.json whole or not at all: a reader never meets half a file."""
@@ -124,13 +110,28 @@ class Comparison:
         return cls.from_dict(json.loads((folder / FILE).read_text(encoding="utf-8")))
 
 
+def _contender(fields: dict[str, Any]) -> Contender:
+    about: Any = tuple(tuple(line) for line in fields["about"])
+    return Contender(**{**fields, "about": about})
+
+
+def _run(fields: dict[str, Any]) -> Run:
+    numbers: dict[str, Any] = {
+        "epochs": [Epoch(_number(epoch["loss"]), _numbers(epoch["validation"])) for epoch in fields["epochs"]],
+        "test": _numbers(fields["test"]),
+        "test_classes": [_number(value) for value in fields["test_classes"]],
+    }
+    return Run(**{**fields, **numbers})
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}  # pyright: ignore
+        items = cast("dict[str, Any]", value)
+        return {key: _finite(item) for key, item in items.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]  # pyright: ignore
+        return [_finite(item) for item in cast("list[Any]", value)]
     return value
 
 

@@ -42,7 +42,7 @@ def _pictures(comparison: Comparison, data: Data) -> list[Section]:
     """The same test images as every loss sees them."""
     from lossary.views import images, report
 
-    predictions = {run.loss: run.prediction for run in comparison.runs if run.prediction is not None}
+    predictions = comparison.predictions
     if not predictions or not isinstance(data.test, Split):
         return []
     truth = data.test.targets
@@ -63,12 +63,11 @@ def _pictures(comparison: Comparison, data: Data) -> list[Section]:
         }
         for i, k in enumerate(chosen)
     ]
-    first = next(run.seed for run in comparison.runs if run.prediction is not None)
     return [
         Section(
             "Predictions side by side",
-            f"The first {(len(chosen) + 1) // 2} test images, then those on which the losses disagree most; models of "
-            f"seed {first}. Below each prediction the IoU of its foreground pixels, right class counted only.",
+            f"The first {(len(chosen) + 1) // 2} test images, then those on which losses disagree most; models of "
+            f"seed {comparison.seeds[0]}. Below each prediction the IoU of its foreground with the right class.",
             report.render(
                 "segmentation.html",
                 rows=rows,

@@ -42,14 +42,14 @@ def split(text: str, separator: str = ",") -> list[str]:
 
 
 def value(text: str) -> Any:
-    """An option's value as Python would read it (numbers, True, None, tuples, lower case too); other text stays text.
+    """An option's value as Python would read it; `true` and `false` need no capital, and other text stays text.
 
-    >>> [value(t) for t in (".3", "2", "true", "none", "(1, 2.5)", "present")]
-    [0.3, 2, True, None, (1, 2.5), 'present']
+    >>> [value(t) for t in (".3", "2", "true", "None", "(1, 2.5)", "present", "none")]
+    [0.3, 2, True, None, (1, 2.5), 'present', 'none']
     """
-    words = {"true": True, "false": False, "none": None}
-    if text.lower() in words:
-        return words[text.lower()]
+    words = {"true": True, "false": False}  # but `none` is a word of its own: a reduction
+    if text in words:
+        return words[text]
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):

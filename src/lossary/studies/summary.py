@@ -103,7 +103,7 @@ def differences(comparison: Comparison) -> list[Difference]:
 
     Runs are paired, since runs of one seed start from the same weights and see the same batches.
     """
-    from scipy.stats import t
+    from scipy.stats import t  # pyright: ignore[reportMissingTypeStubs]
 
     metric, table = comparison.metrics[0], rows(comparison)
     leader = {run.seed: run.test[metric.name] for run in comparison.finished(table[0].loss)}
@@ -113,7 +113,7 @@ def differences(comparison: Comparison) -> list[Difference]:
         gaps = [own[seed] - leader[seed] for seed in own if seed in leader]
         if len(gaps) < 2:
             continue
-        quantile = float(t.ppf((1 + CONFIDENCE) / 2, len(gaps) - 1))
+        quantile = float(t.ppf((1 + CONFIDENCE) / 2, len(gaps) - 1))  # pyright: ignore[reportUnknownMemberType]
         reach = quantile * _spread(gaps) / math.sqrt(len(gaps))
         found.append(Difference(row.loss, _mean(gaps), _mean(gaps) - reach, _mean(gaps) + reach))
     return found

@@ -15,7 +15,6 @@ from lossary.core.families import BoxLoss, DivergenceLoss, LikelihoodLoss, Margi
 from lossary.core.families.classification import ClassificationLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss
-from lossary.views.description import family_of
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 
@@ -275,7 +274,7 @@ def _no_axis(loss: Loss) -> str:
         return f"its parts have no axis in common ({listed})"
     if loss.operands:
         return f"it is also a function of {', '.join(loss.operands)}"
-    return f"losses of the {family_of(type(loss))} family are no function of one number"
+    return f"losses of the {loss.family_name} family are no function of one number"
 
 
 def _called(loss: Loss) -> str:

@@ -43,9 +43,11 @@ class Curve:
 
 def curves(lines: Sequence[Curve], *, height: float = 3.0, width: float = 5.2, label: str) -> str:
     """Mean over the seeds with a band from the lowest to the highest."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _figure(width, height)
     for line in lines:
-        epochs = np.arange(1, line.values.shape[1] + 1)
+        epochs = [*range(1, line.values.shape[1] + 1)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # an epoch that no run reached has no mean
             mean, low, high = (f(line.values, axis=0) for f in (np.nanmean, np.nanmin, np.nanmax))
@@ -55,7 +57,7 @@ def curves(lines: Sequence[Curve], *, height: float = 3.0, width: float = 5.2, l
         if len(epochs) == 1:
             axes.plot(epochs, mean, color=colour, marker="o", markersize=5)
     axes.set_xlabel("epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return _svg(figure, label)
 
 

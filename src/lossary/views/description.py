@@ -14,25 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lossary.core import options
-from lossary.core.families import (
-    BoxLoss,
-    DivergenceLoss,
-    LikelihoodLoss,
-    MarginLoss,
-    ResidualLoss,
-)
-from lossary.core.families.region import OverlapLoss
-from lossary.core.loss import Facts, Loss, snake
-
-FAMILIES: dict[str, type[Loss]] = {
-    "residual": ResidualLoss,
-    "likelihood": LikelihoodLoss,
-    "margin": MarginLoss,
-    "divergence": DivergenceLoss,
-    "box": BoxLoss,
-    "region": OverlapLoss,
-}
-"""Families by the name that a command takes. One that is not here goes by the name of its base class."""
+from lossary.core.loss import Facts, Loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,8 +123,8 @@ def describe(cls: type[Loss]) -> Description:
     return Description(
         name=cls.__name__,
         short_name=cls.short_name(),
-        family=family_of(cls),
-        tasks=tasks_of(cls),
+        family=cls.family_name,
+        tasks=cls.tasks(),
         facts=cls.facts,
         decomposable=typical(cls).decomposable,
         operands=cls.operands,
@@ -154,21 +136,6 @@ def describe(cls: type[Loss]) -> Description:
         elsewhere=sections.labelled.get("Elsewhere", ""),
         example=sections.example,
     )
-
-
-def family_of(cls: type[Loss]) -> str:
-    """The name of the family of a loss class."""
-    for name, base in FAMILIES.items():
-        if issubclass(cls, base):
-            return name
-    bases = [base for base in cls.__mro__[1:] if issubclass(base, Loss) and "facts" not in base.__dict__]
-    return snake(bases[0].__name__)
-
-
-def tasks_of(cls: type[Loss]) -> tuple[str, ...]:
-    """The tasks that a loss class can be made for; none where tasks make no difference."""
-    fields = {field.name for field in dataclasses.fields(cls)}
-    return options.choices(typing.get_type_hints(cls)["task"]) if "task" in fields else ()
 
 
 def typical(cls: type[Loss]) -> Loss:

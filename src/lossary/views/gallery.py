@@ -13,7 +13,7 @@ from lossary.core import options
 from lossary.core.catalogue import catalogue
 from lossary.core.loss import Loss
 from lossary.views.axes import axes_of
-from lossary.views.description import FAMILIES, Description, describe, typical
+from lossary.views.description import Description, describe, typical
 from lossary.views.plots import plot, svg
 
 INTRODUCTION = """# Gallery
@@ -42,7 +42,7 @@ def page(classes: Sequence[type[Loss]]) -> str:
     described = [(describe(cls), bool(axes_of(typical(cls)))) for cls in classes]
     families = [
         family
-        for family in dict.fromkeys([*FAMILIES, *(d.family for d, _ in described)])
+        for family in dict.fromkeys(d.family for d, _ in described)
         if any(d.family == family for d, _ in described)
     ]
     blocks = [INTRODUCTION, "\n".join(f"- [{family}](#{_anchor(family)})" for family in families)]

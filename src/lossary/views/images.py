@@ -7,7 +7,7 @@ import io
 
 import numpy as np
 
-_CLASS_COLOURS = "#56b4e9 #f0e442 #ff7f50 #2fc59a #e07bb6 #9b8cff #c9c9c9 #b5e34d #ff9fb2 #4fd8e0".split()
+_CLASS_COLOURS = ("#56b4e9", "#f0e442", "#ff7f50", "#2fc59a", "#e07bb6", "#9b8cff", "#c9c9c9", "#b5e34d", "#ff9fb2")
 """Bright, to be told apart on a dark image and by most colour-blind readers; more classes repeat them."""
 
 
@@ -27,7 +27,7 @@ def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """A grey image, darkened, with the pixels of each class but 0 in its colour: (H, W, 3)."""
     colours = class_colours(int(labels.max()) + 1)
     rgb = np.repeat(0.45 * image[..., None], 3, axis=2)
-    for label in np.unique(labels[labels > 0]):
+    for label in map(int, np.unique(labels[labels > 0])):
         colour = np.frombuffer(bytes.fromhex(colours[label].removeprefix("#")), np.uint8) / 255
         rgb[labels == label] = 0.85 * colour + 0.15 * image[labels == label][:, None]
     return rgb

@@ -19,7 +19,6 @@ import numpy as np
 from lossary.core.compound import SumLoss
 from lossary.core.loss import Loss
 from lossary.views.curves import Curve, Numbers, curves
-from lossary.views.description import tasks_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -148,7 +147,7 @@ def _label(loss: Loss, others: Sequence[Loss]) -> str:
     told: list[str] = []
     for name, field, _ in type(loss).options():
         value = getattr(loss, name)
-        usual = tasks_of(type(loss))[0] if name == "task" else field.default
+        usual = loss.tasks()[0] if name == "task" else field.default
         varies = any(type(other) is type(loss) and getattr(other, name) != value for other in others)
         if varies or value != usual:
             told.append(f"{name}={_shown(value)}" if field.kw_only else _shown(value))

@@ -117,7 +117,8 @@ class BoxPair:
         angles: list[Array] = []
         for box in (self.prediction, self.target):
             point = xp.logical_and(box.width <= 0, box.height <= 0)
-            # atan2 is the arctangent of the ratio without the division; at (0, 0) it has no gradient, so (1, 1) stands in
+            # atan2 is the arctangent of the ratio without the division; at (0, 0) it has no gradient, so (1, 1) stands
+            # in
             angles.append(xp.atan2(xp.where(point, 1.0, box.width), xp.where(point, 1.0, box.height)))
         p, t = self.prediction, self.target
         points = xp.logical_or(xp.logical_and(p.width <= 0, p.height <= 0), xp.logical_and(t.width <= 0, t.height <= 0))
@@ -142,6 +143,7 @@ class BoxLoss(Loss):
     (x2 < x1) counts as one of width or height 0; `with lossary.checked()` names it.
     """
 
+    family_name: ClassVar[str] = "box"
     family_taxonomy: ClassVar[Taxonomy] = "regression"
 
     format: Format = option(default="xyxy")

@@ -38,6 +38,7 @@ class DivergenceLoss(Loss):
     distribution (what torch calls "batchmean"). `prediction_form` and `target_form` say what the numbers are.
     """
 
+    family_name: ClassVar[str] = "divergence"
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
 
     class_axis: int = option(default=1)
@@ -70,7 +71,10 @@ class DivergenceLoss(Loss):
         dtype = contract.compute_dtype(name, xp, prediction)
         contract.compute_dtype(name, xp, target, "target")
         counted, weight = places(xp, name, (*shape[:axis], *shape[axis + 1 :]), dtype, others)
-        sides = [("prediction", prediction, self.prediction_form), ("target", target, self.target_form)]
+        sides: list[tuple[str, Array, Form]] = [
+            ("prediction", prediction, self.prediction_form),
+            ("target", target, self.target_form),
+        ]
         logs: list[Array] = []
         for argument, x, form in sides:
             if contract.checking(x):

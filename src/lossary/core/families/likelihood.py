@@ -21,6 +21,7 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
     labels and one-hot targets give the same number. The unreduced loss has the shape of the labels.
     """
 
+    family_name: ClassVar[str] = "likelihood"
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
     reads: ClassVar[str] = "log_p"
 
@@ -69,7 +70,7 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
         if sides is None:
             return None, None
         positive, negative = sides
-        return positive if isinstance(positive, float) else by_class(batch, positive), negative
+        return by_class(batch, positive) if isinstance(positive, tuple) else positive, negative
 
     def _multiclass(self, batch: ClassBatch) -> tuple[Array, Array | None]:
         """Values with their class weights, and these weights (None where there are none).

@@ -24,6 +24,7 @@ class MarginLoss(ElementLoss, ClassificationLoss):
     `"crammer-singer"`, f_y - max_{c≠y} f_c; `"weston-watkins"`, Σ_{c≠y} ℓ(f_y - f_c); `"one-vs-all"`, Σ_c ℓ(±f_c).
     """
 
+    family_name: ClassVar[str] = "margin"
     family_taxonomy: ClassVar[Taxonomy] = "margin"
     reads_probabilities = False
 

@@ -52,6 +52,7 @@ class OverlapLoss(ProbabilityLoss):
     weights have the shape of the labels; a `sample_weight` of shape (N,) weighs the images.
     """
 
+    family_name: ClassVar[str] = "region"
     family_taxonomy: ClassVar[Taxonomy] = "region"
     reads: ClassVar[str] = "p"
 

@@ -29,6 +29,7 @@ class ResidualLoss(ElementLoss):
     `prediction` and `target` have one shape, and so has the unreduced loss.
     """
 
+    family_name: ClassVar[str] = "residual"
     family_taxonomy: ClassVar[Taxonomy] = "regression"
 
     def preparation_key(self) -> str:
