@@ -78,7 +78,7 @@ def test_bounds() -> None:
 
 
 def values_of_hull(boxes: Batch) -> np.ndarray:
-    from references import hull, overlap
+    from formulas.box import hull, overlap
 
     def gap(a: list[float], b: list[float]) -> float:
         width, height = hull(a, b)
