@@ -23,7 +23,7 @@ demo: $(VENV)/.studies
 	$(VENV)/bin/lossary compare segmentation --out out/demo
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal
+	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check

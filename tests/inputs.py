@@ -41,6 +41,10 @@ def make(cls: type[Loss], task: str | None, **settings: object) -> Loss:
     return cls(**({} if task is None else {"task": task}), **settings)
 
 
+def loss_task(loss: Loss) -> str | None:
+    return getattr(loss, "task", None)
+
+
 def defaults() -> list[Loss]:
     """Every loss of the catalogue with its default options, for each of its tasks."""
     return [make(cls, task) for cls in lossary.catalogue() for task in tasks(cls)]
@@ -63,6 +67,23 @@ def variants(cls: type[Loss]) -> list[Loss]:
         if issubclass(cls, ClassificationLoss):
             found |= dict.fromkeys(_crossed(cls, task))
     return list(found)
+
+
+def formulas(cls: type[Loss]) -> list[Loss]:
+    """The variants whose formula differs: options that the class declares itself. What its family declares is tried, on
+    every framework, with the first class of the family."""
+    # of those with the most tasks
+    first = max((c for c in lossary.catalogue() if c.family_name == cls.family_name), key=lambda c: len(c.tasks()))
+    if cls is first:
+        return variants(cls)
+    own = {name for name in cls.__annotations__ if name != "task"}
+    shared = [name for name, _, _ in cls.options() if name not in own]
+    plain = {loss_task(x): x for x in (make(cls, task) for task in tasks(cls))}
+    return [
+        loss
+        for loss in variants(cls)
+        if all(getattr(loss, name) == getattr(plain[loss_task(loss)], name) for name in shared)
+    ]
 
 
 def _values(name: str, annotation: object, domain: options.Domain) -> list[object]:

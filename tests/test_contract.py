@@ -43,6 +43,8 @@ CALLS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("soft margin", lambda: L.HingeLoss("multiclass")(logits, logits), ValueError, ["class indices"]),
     ("unknown argument", lambda: L.MSELoss()(f(1), f(1), weight=f(1)), TypeError, ["weight"]),
     ("normalizer without reduction", lambda: L.MSELoss(reduction="none")(f(1), f(1), normalizer=2), ValueError, ["normalizer", "reduction"]),
+    ("statistics without reduction", lambda: L.MSELoss(reduction="none").statistics(f(1), f(1)), ValueError, ["statistics", "reduction='none'"]),
+    ("a sum of nothing", lambda: L.SumLoss(()), ValueError, ["at least one"]),
     ("normalizer of a sum", lambda: (L.L1Loss() + L.MSELoss())(f(1), f(1), normalizer=2), ValueError, ["denominator"]),
     ("shapes of a sum", lambda: (L.DiceLoss("multiclass", reduction="none") + L.CrossEntropyLoss(reduction="none"))(logits, labels), ValueError, ["dice (2, 3)", "cross_entropy (2, 4)"]),
 ]

@@ -10,26 +10,16 @@ import torch
 
 import lossary
 from frameworks import RUN, run_torch, tensors, to_numpy
-from inputs import REGIMES, Batch, defaults, draw, takes_dense, variants
+from inputs import REGIMES, Batch, defaults, draw, formulas, takes_dense, variants
 from lossary.core.families import ClassificationLoss
 from lossary.core.loss import Loss
 from references import evaluate
 
 ALL = [loss for cls in lossary.catalogue() for loss in variants(cls)]
 DEFAULTS = defaults()
+FORMULAS = [(framework, loss) for cls in lossary.catalogue() for loss in formulas(cls) for framework in RUN]
 # jax works in float32 here, as it does by default
 TOLERANCE = {"torch": 1e-9, "tensorflow": 1e-9, "jax": 2e-5}
-
-
-def _with_own_options(losses: list[Loss]) -> list[tuple[str, Loss]]:
-    """Torch with every variant; the others with those whose formula differs, not only the reduction."""
-    plain = {"mean"}
-    return [
-        (framework, loss)
-        for loss in losses
-        for framework in RUN
-        if framework == "torch" or loss.reduction in plain or loss.replace(reduction="mean") not in losses
-    ]
 
 
 def numpy_value(loss: Loss, batch: Batch) -> np.ndarray:
@@ -69,9 +59,7 @@ def test_gradient_is_that_of_the_value(loss: Loss) -> None:
     same(gradient, central_differences(loss, batch), 2e-7)
 
 
-@pytest.mark.parametrize(
-    ("framework", "loss"), [pair for pair in _with_own_options(ALL) if pair[0] != "torch"], ids=repr
-)
+@pytest.mark.parametrize(("framework", "loss"), [pair for pair in FORMULAS if pair[0] != "torch"], ids=repr)
 def test_frameworks_agree(loss: Loss, framework: str) -> None:
     batch = draw(loss)
     value, gradient = RUN[framework](loss, batch)
@@ -80,9 +68,7 @@ def test_frameworks_agree(loss: Loss, framework: str) -> None:
     same(gradient, expected_gradient, TOLERANCE[framework])
 
 
-@pytest.mark.parametrize(
-    ("framework", "loss"), [pair for pair in _with_own_options(ALL) if takes_dense(pair[1])], ids=repr
-)
+@pytest.mark.parametrize(("framework", "loss"), [pair for pair in FORMULAS if takes_dense(pair[1])], ids=repr)
 def test_soft_targets(loss: Loss, framework: str) -> None:
     batch = draw(loss, dense=True)
     value, gradient = RUN[framework](loss, batch)
@@ -114,7 +100,7 @@ def test_compiled_equals_eager(loss: Loss, framework: str, regime: str) -> None:
 
 
 @pytest.mark.parametrize("regime", ["edge", "extreme"])
-@pytest.mark.parametrize(("framework", "loss"), _with_own_options(ALL), ids=repr)
+@pytest.mark.parametrize(("framework", "loss"), FORMULAS, ids=repr)
 def test_edges_are_finite(loss: Loss, framework: str, regime: str) -> None:
     batch = draw(loss, regime)
     value, gradient = RUN[framework](loss, batch, "float32")

@@ -45,12 +45,18 @@ class SumLoss(Loss):
         return loss if isinstance(loss, SumLoss) else cls(((1.0, loss),))
 
     def __post_init__(self) -> None:
-        """A sum has no options of its own to clean."""
+        """Sums within the sum are opened, so that its terms are losses; a sum has no options of its own to clean."""
+        if not self.terms:
+            raise ValueError("a sum of losses needs at least one term")
+        terms: list[tuple[float, Loss]] = []
+        for weight, loss in self.terms:
+            terms += [(weight * w, part) for w, part in loss.terms] if isinstance(loss, SumLoss) else [(weight, loss)]
+        object.__setattr__(self, "terms", tuple(terms))
 
     def __add__(self, other: Loss) -> SumLoss:
         if not isinstance(other, Loss):  # pyright: ignore[reportUnnecessaryIsInstance]
             return NotImplemented
-        return SumLoss((*self.terms, *SumLoss.of(other).terms))
+        return SumLoss((*self.terms, (1.0, other)))
 
     def __mul__(self, weight: float) -> SumLoss:
         if not isinstance(weight, (int, float)):  # pyright: ignore[reportUnnecessaryIsInstance]

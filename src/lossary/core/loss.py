@@ -186,6 +186,8 @@ class Loss(abc.ABC):
         >>> float(loss.finalize(sum(parts))) == float(loss(x, y)) == 7.0
         True
         """
+        if self.reduction == "none":
+            raise ValueError(f"{type(self).__name__}: statistics need a reduction; got reduction='none'")
         batch = self.prepare(prediction, target, mask=mask, sample_weight=sample_weight, operands=operands)
         return self.summarize(batch)
 
