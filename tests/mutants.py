@@ -57,9 +57,9 @@ FAULTS = (
     Fault("division by an empty union", "array/primitives.py", "numerator / xp.where(usable, denominator, 1.0)", "numerator / denominator", "tests/test_frameworks.py -k 'edges and GIoU'"),
     Fault("half precision stays half", "core/contract.py", "        return xp.float32\n    raise", "        return dtype\n    raise", "tests/test_edges.py -k 'half or bfloat16'"),
     # the contract
-    Fault("ignored places in the denominator", "core/reduction.py", "return Mean(total, xp.sum(xp.astype(terms.counted, total.dtype)))", "return Mean(total, xp.sum(xp.ones_like(terms.values)))", f"{VALUES} 'ignore_index and CrossEntropy'"),
+    Fault("ignored places in the denominator", "core/reduction.py", "return Mean(numerator, total(xp.astype(terms.counted, numerator.dtype)))", "return Mean(numerator, total(xp.ones_like(terms.values)))", f"{VALUES} 'ignore_index and CrossEntropy'"),
     Fault("mean divides by weights", "core/reduction.py", 'if reduction == "weighted_mean" and terms.weight is not None:', "if terms.weight is not None:", f"{VALUES} 'mask_weight and MSE'"),
-    Fault("normalizer is multiplied", "core/reduction.py", "else normalizer + xp.zeros_like(total)", "else 1.0 / normalizer + xp.zeros_like(total)", f"{VALUES} 'mask_weight and L1'"),
+    Fault("normalizer is multiplied", "core/reduction.py", "else normalizer + xp.zeros_like(numerator)", "else 1.0 / normalizer + xp.zeros_like(numerator)", f"{VALUES} 'mask_weight and L1'"),
     Fault("nothing counted gives NaN", "core/reduction.py", 'fill = 0.0 if empty == "zero"', 'fill = float("nan") if empty == "zero"', "tests/test_edges.py -k nothing_counts"),
     Fault("masked NaN meets the gradient", "core/families/elements.py", "return xp.where(counted if axis is None else xp.expand_dims(counted, axis=axis), x, 0.0)", "return x", "tests/test_edges.py -k masked_nan"),
     Fault("shapes are broadcast", "core/contract.py", "    if agree(p, t):\n        return\n", "    return\n", "tests/test_contract.py -k bad_calls"),

@@ -50,3 +50,61 @@ class Elementwise(torch.autograd.Function):
         x, _ = ctx.saved_tensors
         # from the input, not the saved slope: forward over reverse differentiates this once more
         return tangent * ctx.slope(xp, x), None
+
+
+def scatter_classes(values: torch.Tensor, index: torch.Tensor, classes: int) -> torch.Tensor:
+    """Σ of `values` (N, places) over the places of each class, as (N, classes).
+
+    In float64, where the device has it: scatter adds one after the other, and in float32 such a sum rounds terms of
+    .9997 up to 1 and stands still at 2**24.
+    """
+    wide = values.dtype if values.device.type == "mps" else torch.float64
+    zeros = torch.zeros((values.shape[0], classes), dtype=wide, device=values.device)
+    return zeros.scatter_add(1, index, values.to(wide)).to(values.dtype)
+
+
+class RegionSums(torch.autograd.Function):
+    """Σ w·p and Σ w·p·[index = c] of probabilities p (N, C, places), per image and class.
+
+    Linear in p: the graph keeps labels and weights, and second derivatives are those of the operations below.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        p: torch.Tensor, index: torch.Tensor, weight: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return _region_sums(p, index, weight)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
+        p, index, weight = inputs
+        ctx.shape = p.shape
+        ctx.save_for_backward(index, weight)
+        ctx.save_for_forward(index, weight)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        index, weight = ctx.saved_tensors
+        of_mass, of_hits = gradients
+        # d/dp is g_mass everywhere, and g_mass + g_hits at the true class: set there, not added
+        gradient = of_mass.unsqueeze(2).expand(ctx.shape)
+        at_true = (of_mass + of_hits).gather(1, index).unsqueeze(1)
+        gradient = gradient.scatter(1, index.unsqueeze(1), at_true)
+        return gradient if weight is None else gradient * weight.unsqueeze(1), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        index, weight = ctx.saved_tensors
+        assert tangents[0] is not None
+        return _region_sums(tangents[0], index, weight)
+
+
+def _region_sums(
+    p: torch.Tensor, index: torch.Tensor, weight: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    p_true = p.gather(1, index.unsqueeze(1)).squeeze(1)
+    mass = p if weight is None else p * weight.unsqueeze(1)
+    p_true = p_true if weight is None else p_true * weight
+    return mass.sum(2), scatter_classes(p_true, index, p.shape[1])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 from lossary.array.namespace import Array, Namespace, eager, namespace
-from lossary.array.primitives import size
+from lossary.array.primitives import size, total
 
 Reduction = Literal["mean", "weighted_mean", "sum", "none"]
 Empty = Literal["zero", "nan", "raise"]
@@ -43,12 +43,12 @@ class Mean(NamedTuple):
 def mean_statistics(terms: Terms, reduction: Reduction) -> Mean:
     """Σ w·v over the counted places, and their number (or, for "weighted_mean", Σ w)."""
     xp = namespace(terms.values)
-    total = xp.sum(terms.values)
+    numerator = total(terms.values)
     if reduction == "weighted_mean" and terms.weight is not None:
-        return Mean(total, xp.sum(terms.weight))
+        return Mean(numerator, total(terms.weight))
     if terms.counted is None:
-        return Mean(total, xp.zeros_like(total) + constant(xp, size(terms.values), total))
-    return Mean(total, xp.sum(xp.astype(terms.counted, total.dtype)))
+        return Mean(numerator, xp.zeros_like(numerator) + constant(xp, size(terms.values), numerator))
+    return Mean(numerator, total(xp.astype(terms.counted, numerator.dtype)))
 
 
 def constant(xp: Namespace, value: Any, like: Array) -> Any:
@@ -60,11 +60,11 @@ def finalize_mean(
     statistics: Mean, reduction: Reduction, empty: Empty, normalizer: Any = None, name: str = "the loss"
 ) -> Array:
     """total / count, with `normalizer` in place of the count, and the policy `empty` where the denominator is 0."""
-    total = statistics.total
+    numerator = statistics.total
     if normalizer is None and reduction == "sum":
-        return total
-    xp = namespace(total)
-    denominator = statistics.count if normalizer is None else normalizer + xp.zeros_like(total)
+        return numerator
+    xp = namespace(numerator)
+    denominator = statistics.count if normalizer is None else normalizer + xp.zeros_like(numerator)
     usable = denominator != 0
     if empty == "raise" and eager(usable) and not bool(usable):
         raise ValueError(
@@ -73,4 +73,4 @@ def finalize_mean(
         )
     # traced code cannot raise: there "raise" gives NaN, which is as loud as it can be
     fill = 0.0 if empty == "zero" else float("nan")
-    return xp.where(usable, total / xp.where(usable, denominator, 1.0), fill)
+    return xp.where(usable, numerator / xp.where(usable, denominator, 1.0), fill)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from lossary.array.namespace import Array, Namespace, namespace
-from lossary.array.primitives import along, class_sums, divide, pick, sizes, stop_gradient
+from lossary.array.primitives import along, class_sums, divide, region_sums, sizes, stop_gradient, total
 from lossary.core.families.classification import ClassBatch, ProbabilityLoss, class_vector
 from lossary.core.families.elements import rank, weighted
 from lossary.core.loss import Taxonomy, family
@@ -188,25 +188,25 @@ def count(batch: ClassBatch, squares: bool, weigh_images: bool) -> Counts:
 
 def _count(batch: ClassBatch, squares: bool, pixel: Array | None) -> Counts:
     xp, p = batch.xp, batch.p()
-    spatial = batch.spatial
     if batch.task == "multiclass" and batch.index is not None and batch.axis is not None:
-        p_true = pick(p, batch.index, batch.axis)
-        ones = xp.ones_like(p_true) if pixel is None else pixel * xp.ones_like(p_true)
-        tp = class_sums(p_true if pixel is None else p_true * pixel, batch.index, batch.classes, batch.has_images)
-        true = class_sums(ones, batch.index, batch.classes, batch.has_images)
-        pixel = None if pixel is None else xp.expand_dims(pixel, axis=batch.axis)
-        places = xp.sum(true, axis=-1, keepdims=True) + xp.zeros_like(tp)
-    else:
-        t = xp.astype(batch.index, p.dtype) if batch.share is None else batch.share
-        if batch.task == "multiclass" and pixel is not None:
-            pixel = xp.expand_dims(pixel, axis=batch.axis)
-        ones = xp.ones_like(p) if pixel is None else pixel * xp.ones_like(p)
-        tp = xp.sum(p * t * ones, axis=spatial)
-        true = xp.sum((t * t if squares else t) * ones, axis=spatial)
-        places = xp.sum(ones, axis=spatial)
-    mass = p * p if squares else p
-    predicted = xp.sum(mass if pixel is None else mass * pixel, axis=spatial)
-    return Counts(tp, _excess(xp, predicted, tp, squares), _excess(xp, true, tp, squares), places)
+        mass, tp = region_sums(p, batch.index, batch.axis, batch.has_images, pixel)
+        ones = xp.astype(xp.ones_like(batch.index), p.dtype)
+        true = class_sums(ones if pixel is None else ones * pixel, batch.index, batch.classes, batch.has_images)
+        weight = None if pixel is None else xp.expand_dims(pixel, axis=batch.axis)
+        if squares:
+            mass = total(p * p if weight is None else p * p * weight, axis=batch.spatial)
+        return _from_sums(xp, tp, mass, true, total(true, axis=-1, keepdims=True), squares)
+    t = xp.astype(batch.index, p.dtype) if batch.share is None else batch.share
+    weight = xp.expand_dims(pixel, axis=batch.axis) if batch.task == "multiclass" and pixel is not None else pixel
+    ones = xp.ones_like(p) if weight is None else weight * xp.ones_like(p)
+    tp = total(p * t * ones, axis=batch.spatial)
+    mass = total((p * p if squares else p) * ones, axis=batch.spatial)
+    true = total((t * t if squares else t) * ones, axis=batch.spatial)
+    return _from_sums(xp, tp, mass, true, total(ones, axis=batch.spatial), squares)
+
+
+def _from_sums(xp: Namespace, tp: Array, mass: Array, true: Array, places: Array, squares: bool) -> Counts:
+    return Counts(tp, _excess(xp, mass, tp, squares), _excess(xp, true, tp, squares), places + xp.zeros_like(tp))
 
 
 def _excess(xp: Namespace, mass: Array, tp: Array, squares: bool) -> Array:
