@@ -91,7 +91,13 @@ def snake(name: str) -> str:
 
 @family
 class Loss(abc.ABC):
-    """The base of every loss: options, the way of a call, arithmetic and serialisation."""
+    """The base of every loss: options, the way of a call, arithmetic and serialisation.
+
+    Args:
+        reduction: `"mean"` divides by the number of counted elements, `"weighted_mean"` by the sum of their weights;
+            `"sum"`, and `"none"` for the unreduced loss.
+        empty: what a mean over nothing gives: `"zero"` (with a zero gradient), `"nan"` or `"raise"`.
+    """
 
     facts: ClassVar[Facts]
     family_name: ClassVar[str] = ""

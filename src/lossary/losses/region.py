@@ -36,8 +36,8 @@ class DiceLoss(RegionLoss):
     Shapes: as classification; unreduced (N, C) per image. In [0, 1].
 
     Elsewhere: `monai.losses.DiceLoss(softmax=True, to_onehot_y=True)` has this mean and smooth; smp's joins the batch
-    (`per="batch"`) and skips classes without target; kornia's joins classes first, which for a softmax is not Dice at
-    all. `JaccardLoss` relates by D = 2J/(1+J). docs/segmentation.md has the table of defaults.
+    (`per="batch"`) and skips classes without target; kornia's default joins classes first, which for a softmax is the
+    mean probability of the wrong classes and not Dice. The Jaccard index J relates by D = 2J/(1+J).
 
     >>> import numpy as np, lossary
     >>> logits = np.where(np.array([[1, 1, 1, 1], [1, 0, 0, 0]]), 20.0, -20.0)
@@ -80,8 +80,8 @@ class TverskyLoss(RegionLoss):
     Shapes: as classification; unreduced (N, C) per image. In [0, 1].
 
     Elsewhere: MONAI, smp and optax call the weights alpha (false positives) and beta; Keras 3.15 documents them so and
-    has them swapped. In kornia only their sum matters, since it joins classes first. Survey S3 says α controls false
-    negatives; the paper has it on false positives.
+    has them swapped; before kornia 0.9 only their sum mattered there. Survey S3 says α controls false negatives; the
+    paper has it on false positives.
 
     >>> import numpy as np, lossary
     >>> logits, target = np.array([[40.0, 40.0, -40.0]]), np.array([[1, 0, 0]])
@@ -122,7 +122,7 @@ class LovaszSoftmaxLoss(OverlapLoss):
     statistics do not add up over shards, except those of images with `per="image"`.
 
     Elsewhere: Berman's `lovasz_softmax` takes probabilities; smp's `LovaszLoss("multiclass")` gives the same number;
-    kornia's sorts class numbers in place of the foreground and is wrong for more than two classes.
+    kornia's, since 0.9, gives that of `per="image", classes="all"`.
 
     >>> import numpy as np, lossary
     >>> logits, target = np.array([[[9.0, 9, -9]], [[-9.0, -9, 9]]]).transpose(1, 0, 2), np.array([[0, 1, 1]])

@@ -80,6 +80,12 @@ class ClassificationLoss(Loss):
     `task` says what the scores are: `"binary"`, one score per place, target of the same shape; `"multilabel"`, one
     score per class and place, `(N, C, *)`, target of the same shape; `"multiclass"`, `(N, C, *)` scores and `(N, *)`
     class indices or `(N, C, *)` distributions.
+
+    Args:
+        task: what the scores are.
+        class_axis: the axis of the classes.
+        ignore_index: the label of places that are left out of value, mean and gradient.
+        class_weight: one number per class. `reduction="weighted_mean"` divides by their sum over the places.
     """
 
     task: Task = option(kw_only=False)
@@ -257,7 +263,11 @@ class ClassificationLoss(Loss):
 
 @family
 class ProbabilityLoss(ClassificationLoss):
-    """Classification losses that read the scores as probabilities: logits through sigmoid or softmax."""
+    """Classification losses that read the scores as probabilities: logits through sigmoid or softmax.
+
+    Args:
+        from_logits: whether the prediction holds logits; False for probabilities.
+    """
 
     from_logits: bool = option(default=True)
 

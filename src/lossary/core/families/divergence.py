@@ -36,6 +36,11 @@ class DivergenceLoss(Loss):
 
     Both have one shape; the unreduced loss has that shape without the class axis, so `reduction="mean"` is the mean per
     distribution (what torch calls "batchmean"). `prediction_form` and `target_form` say what the numbers are.
+
+    Args:
+        class_axis: the axis of the distributions.
+        prediction_form: what the prediction holds: `"logits"`, `"log_probs"` or `"probs"`.
+        target_form: what the target holds.
     """
 
     family_name: ClassVar[str] = "divergence"

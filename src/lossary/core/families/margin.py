@@ -22,6 +22,9 @@ class MarginLoss(ElementLoss, ClassificationLoss):
 
     Binary labels are positive (1, True) or not (0, -1, False). With several classes `multiclass` chooses the margin:
     `"crammer-singer"`, f_y - max_{c≠y} f_c; `"weston-watkins"`, Σ_{c≠y} ℓ(f_y - f_c); `"one-vs-all"`, Σ_c ℓ(±f_c).
+
+    Args:
+        multiclass: which margin several classes have.
     """
 
     family_name: ClassVar[str] = "margin"

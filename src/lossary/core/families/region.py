@@ -50,6 +50,10 @@ class OverlapLoss(ProbabilityLoss):
     are those that are averaged: `"all"`, `"present"` (in the target of that image or batch) or a tuple of indices.
     The unreduced loss has shape (N, C) per image and (C,) per batch; (N,) and () for a binary task. `mask` and pixel
     weights have the shape of the labels; a `sample_weight` of shape (N,) weighs the images.
+
+    Args:
+        per: `"image"`, or `"batch"` to join the images first.
+        classes: which are averaged: `"all"`, `"present"` or a tuple of indices.
     """
 
     family_name: ClassVar[str] = "region"
@@ -136,6 +140,9 @@ class RegionLoss(OverlapLoss):
 
     `smooth` is added to numerator and denominator of the score. On an empty mask the slope is about smooth/(FP+smooth)²
     per place, next to nothing at the default of 1e-5: where empty masks must teach, take `smooth=1` or more.
+
+    Args:
+        smooth: a number of places, added to numerator and denominator of the score.
     """
 
     smooth: float = option(default=1e-5, low=0)
