@@ -29,7 +29,6 @@ class DiceLoss(RegionLoss):
     for small objects and vanishes on empty masks (see `smooth`), so it is often added to `CrossEntropyLoss`.
 
     Args:
-        per, classes: per image or batch, and which classes are averaged, see `RegionLoss`.
         smooth: s. An empty mask with no prediction gives 0.
         squared: sums of p² and t² in the denominator, as V-Net has it.
 
@@ -75,7 +74,6 @@ class TverskyLoss(RegionLoss):
     Args:
         fp_weight: the paper's α, weight of false positives.
         fn_weight: the paper's β, weight of false negatives.
-        per, classes, smooth: see `RegionLoss`.
 
     Shapes: as classification; unreduced (N, C) per image. In [0, 1].
 
