@@ -70,7 +70,8 @@ def test_commas_in_parentheses_do_not_split() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "read"), [("2", 2), ("-.5", -0.5), ("True", True), ("None", None), ("none", "none"), ("(1, 2)", (1, 2)), ("x y", "x y")]
+    ("text", "read"),
+    [("2", 2), ("-.5", -0.5), ("True", True), ("None", None), ("none", "none"), ("(1, 2)", (1, 2)), ("x y", "x y")],
 )
 def test_values_are_read_as_python_has_them(text: str, read: object) -> None:
     assert value(text) == read

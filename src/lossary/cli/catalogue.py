@@ -89,7 +89,6 @@ def _table(found: Sequence[Description], width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-
     wide = width >= WIDE
     caption = None if wide else "A wider terminal shows papers and taxonomy classes too; so does --json."
     table = Table(box=None, pad_edge=False, header_style="bold", caption=caption, caption_justify="left", expand=True)

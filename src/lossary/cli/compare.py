@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 THREADS = 1
 """Networks this small gain little from a second thread and lose much by it where other programs run."""
 
+CLASSES = 7
+"""More do not fit beside one another; the report and --json have them all."""
+
 
 def compare(
     study: Annotated[str, typer.Argument(help="segmentation or classification")],
@@ -65,8 +68,9 @@ def compare(
             progress=not as_json,
         )
     except KeyboardInterrupt:
-        if (folder / FILE).exists():
-            _show(Comparison.load(folder), folder, as_json)
+        # a complete one was there before, and this comparison did not come as far as its first run
+        if (folder / FILE).exists() and not (found := Comparison.load(folder)).complete:
+            _show(found, folder, as_json)
         raise
     _show(comparison, folder, as_json)
 
@@ -81,35 +85,44 @@ def _show(comparison: Comparison, folder: Path, as_json: bool) -> None:
         everything = {"report": str(report), **found, **comparison.to_dict()}
         typer.echo(json.dumps(everything, indent=1, allow_nan=False))
         return
-    _table(comparison)
+    _tables(comparison)
     for line in summary.findings(comparison):
         typer.echo(line)
     minutes, seconds = divmod(round(comparison.seconds), 60)
     typer.echo(f"{len(comparison.runs)} runs in {minutes} min {seconds} s. Report: {report}")
 
 
-def _table(comparison: Comparison) -> None:
-    from rich import box
+def _tables(comparison: Comparison) -> None:
+    """The metrics with their spread, and the means of the per-class metric where there are few classes."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from lossary.studies import summary
 
+    def cell(score: summary.Score, text: str) -> Text:
+        return Text(f"{text}{'*' if score.best else ' '}", style="bold green" if score.best else "")
+
     seeds = len(comparison.seeds)
     spread = f", mean ± standard deviation of {seeds} seeds" if seeds > 1 else ""
-    table = Table(title=f"{comparison.study}, test set{spread}; * best", box=box.SIMPLE_HEAD)
-    table.add_column("loss", overflow="fold")
+    table = Table(title=f"{comparison.study}, test set{spread}; * best", box=None, padding=(0, 2, 0, 0))
+    classes = Table(title=f"{comparison.class_metric} by class", box=None, padding=(0, 2, 0, 0))
+    for grid in (table, classes):
+        grid.add_column("loss", overflow="fold")
     for metric in comparison.metrics:
-        table.add_column(f"{metric.label} {'↑' if metric.better == 'high' else '↓'}", justify="right")
+        arrow = "↑" if metric.better == "high" else "↓"
+        table.add_column(f"{metric.label.replace(' ', chr(10), 1)} {arrow}", justify="right", no_wrap=True)
     table.add_column("s/run", justify="right")
+    for name in comparison.classes:
+        classes.add_column(name, justify="right")
     for row in summary.rows(comparison):
         name = Text(row.loss)
         if row.diverged:
             name.append(f"\n{row.note()}", style="red")
-        cells = [
-            Text(f"{score}{'*' if score.best else ' '}", style="bold green" if score.best else "")
-            for score in row.scores.values()
-        ]
-        table.add_row(name, *cells, "–" if math.isnan(row.seconds) else f"{row.seconds:.1f}")
-    Console().print(table)
+        seconds = "–" if math.isnan(row.seconds) else f"{row.seconds:.1f}"
+        table.add_row(name, *(cell(score, str(score)) for score in row.scores.values()), seconds)
+        classes.add_row(row.loss, *(cell(score, score.short()) for score in row.classes.values()))
+    console = Console()
+    console.print(table)
+    if len(comparison.classes) <= CLASSES:
+        console.print(classes)

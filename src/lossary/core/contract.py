@@ -13,7 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from lossary.array.namespace import Array, Namespace, convert, eager, is_array, is_numpy, is_torch, kind, namespace, to_numpy
+from lossary.array.namespace import (
+    Array,
+    Namespace,
+    convert,
+    eager,
+    is_array,
+    is_numpy,
+    is_torch,
+    kind,
+    namespace,
+    to_numpy,
+)
 from lossary.array.primitives import sizes
 
 Shape = tuple[int | None, ...]

@@ -116,7 +116,6 @@ STUDY = Study(
         "cross_entropy:label_smoothing=.1",
         "focal",
         "hinge",
-        "dice:per=batch",
     ),
     data=classification_data,
     load=_load,

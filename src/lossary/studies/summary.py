@@ -24,10 +24,12 @@ class Score:
     best: bool  # of all losses
 
     def __str__(self) -> str:
-        if math.isnan(self.mean):
-            return "–"
         spread = "" if math.isnan(self.spread) else " ±" + f"{self.spread:.3f}".removeprefix("0")
-        return f"{self.mean:.3f}{spread}"
+        return self.short() + spread
+
+    def short(self) -> str:
+        """Without the spread."""
+        return "–" if math.isnan(self.mean) else f"{self.mean:.3f}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Row:
 
     loss: str
     scores: dict[str, Score]  # by metric name
+    classes: dict[str, Score]  # the per-class metric by class name
     finished: int
     diverged: int
     seconds: float  # mean of the finished runs
@@ -62,24 +65,41 @@ class Difference:
 
 def rows(comparison: Comparison) -> list[Row]:
     """One row per loss, the best in the first metric first."""
-    best = {metric.name: _best(comparison, metric) for metric in comparison.metrics}
-    table: list[Row] = []
-    for contender in comparison.contenders:
-        runs = comparison.finished(contender.label)
-        scores: dict[str, Score] = {}
-        for metric in comparison.metrics:
-            values = _values(comparison, contender.label, metric)
-            scores[metric.name] = Score(_mean(values), _spread(values), values, _mean(values) == best[metric.name])
-        diverged = sum(run.status == "diverged" for run in comparison.runs_of(contender.label))
-        table.append(Row(contender.label, scores, len(runs), diverged, _mean([run.seconds for run in runs])))
+    finished = {contender.label: comparison.finished(contender.label) for contender in comparison.contenders}
+    scores = {
+        metric.name: _scores(
+            {label: [run.test[metric.name] for run in runs] for label, runs in finished.items()}, metric
+        )
+        for metric in comparison.metrics
+    }
+    classes = {
+        name: _scores({label: [run.test_classes[k] for run in runs] for label, runs in finished.items()}, None)
+        for k, name in enumerate(comparison.classes)
+    }
+    table = [
+        Row(
+            loss=label,
+            scores={name: score[label] for name, score in scores.items()},
+            classes={name: score[label] for name, score in classes.items()},
+            finished=len(runs),
+            diverged=sum(run.status == "diverged" for run in comparison.runs_of(label)),
+            seconds=_mean([run.seconds for run in runs]),
+        )
+        for label, runs in finished.items()
+    ]
     first = comparison.metrics[0]
     sign = -1 if first.better == "high" else 1
     means = {row.loss: row.scores[first.name].mean for row in table}
     return sorted(table, key=lambda row: (math.isnan(means[row.loss]), sign * means[row.loss]))
 
 
-def _values(comparison: Comparison, label: str, metric: Column) -> tuple[float, ...]:
-    return tuple(run.test[metric.name] for run in comparison.finished(label))
+def _scores(values: dict[str, list[float]], metric: Column | None) -> dict[str, Score]:
+    """The scores of all losses in one metric; a class metric has no column of its own, and high is good."""
+    means = {label: _mean(own) for label, own in values.items()}
+    known = [mean for mean in means.values() if not math.isnan(mean)]
+    choose = min if metric is not None and metric.better == "low" else max
+    best = choose(known, default=math.nan)
+    return {label: Score(means[label], _spread(own), tuple(own), means[label] == best) for label, own in values.items()}
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -88,14 +108,6 @@ def _mean(values: Sequence[float]) -> float:
 
 def _spread(values: Sequence[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
-
-
-def _best(comparison: Comparison, metric: Column) -> float:
-    means = [_mean(_values(comparison, contender.label, metric)) for contender in comparison.contenders]
-    known = [mean for mean in means if not math.isnan(mean)]
-    if not known:
-        return math.nan
-    return max(known) if metric.better == "high" else min(known)
 
 
 def differences(comparison: Comparison) -> list[Difference]:
@@ -156,23 +168,25 @@ def findings(comparison: Comparison) -> list[str]:
 
 
 def to_dict(comparison: Comparison) -> list[dict[str, Any]]:
-    """The table for programs."""
+    """The table for programs; None stands for what is not a number."""
     gaps = {gap.loss: dataclasses.asdict(gap) for gap in differences(comparison)}
     return [
         {
             "loss": row.loss,
             "finished": row.finished,
             "diverged": row.diverged,
-            "seconds": None if math.isnan(row.seconds) else round(row.seconds, 2),
+            "seconds": _known(row.seconds),
             "difference": gaps.get(row.loss),  # of the first metric from the best loss, with its interval
-            "metrics": {
-                name: {
-                    "mean": None if math.isnan(score.mean) else score.mean,
-                    "std": None if math.isnan(score.spread) else score.spread,
-                    "best": score.best,
-                }
-                for name, score in row.scores.items()
-            },
+            "metrics": {name: _plain(score) for name, score in row.scores.items()},
+            "classes": {name: _plain(score) for name, score in row.classes.items()},
         }
         for row in rows(comparison)
     ]
+
+
+def _plain(score: Score) -> dict[str, Any]:
+    return {"mean": _known(score.mean), "std": _known(score.spread), "best": score.best}
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = 8
+COLOURS = 12
 """Losses that the page's palette tells apart; more repeat the colours with another line."""
 
 _INK, _FAINT = "#010101", "#020202"  # stand for the page's text and grid colours
@@ -41,7 +41,9 @@ class Curve:
     values: np.ndarray
 
 
-def curves(lines: Sequence[Curve], *, height: float = 3.0, width: float = 5.2, label: str) -> str:
+def curves(
+    lines: Sequence[Curve], *, height: float = 2.7, width: float = 4.6, logarithmic: bool = False, label: str
+) -> str:
     """Mean over the seeds with a band from the lowest to the highest."""
     from matplotlib.ticker import MaxNLocator
 
@@ -58,6 +60,9 @@ def curves(lines: Sequence[Curve], *, height: float = 3.0, width: float = 5.2, l
             axes.plot(epochs, mean, color=colour, marker="o", markersize=5)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if logarithmic:
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_formatter("")
     return _svg(figure, label)
 
 
@@ -88,7 +93,7 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(_FAINT)
-    axes.tick_params(colors=_INK, labelsize=9, length=0, pad=5)
+    axes.tick_params(colors=_INK, labelsize=9, length=0, pad=5, which="both")
     axes.xaxis.label.set(color=_INK, size=9)
     axes.yaxis.label.set(color=_INK, size=9)
     return figure, axes

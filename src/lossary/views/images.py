@@ -10,6 +10,9 @@ import numpy as np
 _CLASS_COLOURS = ("#56b4e9", "#f0e442", "#ff7f50", "#2fc59a", "#e07bb6", "#9b8cff", "#c9c9c9", "#b5e34d", "#ff9fb2")
 """Bright, to be told apart on a dark image and by most colour-blind readers; more classes repeat them."""
 
+LARGEST = 192
+"""Pixels along the side of a picture on the page."""
+
 
 def class_colours(classes: int) -> list[str]:
     """Colours of the classes from 0; class 0 is the background and is not painted."""
@@ -34,9 +37,11 @@ def overlay(image: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def png(image: np.ndarray) -> str:
-    """A grey (H, W) or coloured (H, W, 3) image in [0, 1] as a data URI."""
+    """A grey (H, W) or coloured (H, W, 3) image in [0, 1] as a data URI; a large one is thinned out."""
     from matplotlib.image import imsave  # pyright: ignore[reportUnknownVariableType]
 
+    step = -(-max(image.shape[:2]) // LARGEST)
+    image = image[::step, ::step]
     rgb = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
     buffer = io.BytesIO()
     imsave(buffer, rgb, format="png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -121,30 +122,32 @@ def _metric_charts(comparison: Comparison) -> list[tuple[str, str]]:
 
 def _loss_charts(comparison: Comparison) -> dict[str, str]:
     """The training loss of each loss in a chart of its own, for their scales have nothing in common."""
-    return {
-        contender.label: charts.curves([charts.Curve(i, values)], width=2.7, height=1.8, label="training loss by epoch")
-        for i, contender in enumerate(comparison.contenders)
-        if (values := _history(comparison, contender.label, None)).size
-    }
+    found: dict[str, str] = {}
+    for i, contender in enumerate(comparison.contenders):
+        values = _history(comparison, contender.label, None)
+        if values.size:
+            low, high = np.nanmin(values), np.nanmax(values)
+            found[contender.label] = charts.curves(
+                [charts.Curve(i, values)],
+                width=2.7,
+                height=1.8,
+                logarithmic=bool(0 < 100 * low < high),
+                label="training loss by epoch",
+            )
+    return found
 
 
 def _bars(comparison: Comparison) -> list[dict[str, Any]]:
-    """For each class the mean of every loss and its range over the seeds."""
-    by_loss = {
-        contender.label: np.array([run.test_classes for run in runs])
-        for contender in comparison.contenders
-        if (runs := comparison.finished(contender.label))
-    }
+    """For each class the scores of all losses, in the order in which losses were named."""
     counts: list[int] | None = comparison.setting["class_counts"]
+    table = {row.loss: row for row in summary.rows(comparison) if row.finished}
+    labels = [contender.label for contender in comparison.contenders if contender.label in table]
     found: list[dict[str, Any]] = []
     for k, name in enumerate(comparison.classes):
-        bars: dict[str, tuple[float, float, float]] = {}
-        for label, values in by_loss.items():
-            known = values[:, k][np.isfinite(values[:, k])]
-            if known.size:
-                bars[label] = (float(known.mean()), float(known.min()), float(known.max()))
-        if bars:
-            found.append({"name": name, "bars": bars, "share": counts[k] / sum(counts) if counts else None})
+        scores = {label: table[label].classes[name] for label in labels}
+        scores = {label: score for label, score in scores.items() if not math.isnan(score.mean)}
+        if scores:
+            found.append({"name": name, "scores": scores, "share": counts[k] / sum(counts) if counts else None})
     if len(found) > _BARS:
-        found.sort(key=lambda entry: float(np.mean([bar[0] for bar in entry["bars"].values()])))
+        found.sort(key=lambda entry: float(np.mean([score.mean for score in entry["scores"].values()])))
     return found[:_BARS]

@@ -1,0 +1,1 @@
+"""What a person sees: curves, figures, the gallery and the reports."""
