@@ -76,6 +76,17 @@ def test_soft_targets(loss: Loss, framework: str) -> None:
     same(gradient, central_differences(loss, batch), max(2e-7, TOLERANCE[framework]))
 
 
+@pytest.mark.parametrize("framework", RUN)
+@pytest.mark.parametrize("loss", [x for x in DEFAULTS if isinstance(x, ClassificationLoss)], ids=repr)
+def test_rows(loss: ClassificationLoss, framework: str) -> None:
+    """(N, C) scores, as classifiers give them: samples without places."""
+    batch = draw(loss)
+    rows = Batch(batch.prediction[..., 0], batch.target[..., 0])
+    value, gradient = RUN[framework](loss, rows, "float32")
+    same(value, evaluate(loss, rows), 1e-5)
+    same(gradient, central_differences(loss, rows), 1e-4)
+
+
 @pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
 def test_the_strictest_array_library(loss: Loss) -> None:
     """Formulas use nothing beyond the standard."""

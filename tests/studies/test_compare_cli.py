@@ -85,6 +85,8 @@ def test_ctrl_c_shows_what_is_there(own: Path, tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "COLUMNS": "100"},
+        # a shell that starts the suite in the background ignores Ctrl-C, and children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 120  # a busy machine takes long to import torch
     while not (out / "results.json").exists() and time.monotonic() < deadline:

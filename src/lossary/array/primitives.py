@@ -250,9 +250,10 @@ def region_sums(p: Array, index: Array, axis: int, batch: bool, weight: Array | 
         from lossary.array.torch_native import RegionSums
 
         # one backward that writes the gradient once, where autograd adds that of the mass to that of the hits
-        labels = index.long().flatten(1)
-        weights = None if weight is None else weight.expand(index.shape).flatten(1)
-        return RegionSums.apply(p.movedim(axis, 1).flatten(2), labels, weights)  # pyright: ignore
+        shape = (index.shape[0], _product(tuple(index.shape[1:])))
+        weights = None if weight is None else weight.expand(index.shape).reshape(shape)
+        flat = p.movedim(axis, 1).reshape(shape[0], classes, shape[1])
+        return RegionSums.apply(flat, index.long().reshape(shape), weights)  # pyright: ignore
     p_true = pick(p, index, axis)
     hits = class_sums(p_true if weight is None else p_true * weight, index, classes, batch)
     mass = p if weight is None else p * xp.expand_dims(weight, axis=axis)
