@@ -9,7 +9,7 @@ WORKERS ?= 2
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INDEX = $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 
-.PHONY: help demo test lint mutants bench docs clean
+.PHONY: help demo test lint mutants bench parity docs clean
 
 help:
 	@echo "make demo     set up, and compare losses on real images: opens with out/demo/report.html"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint     ruff and pyright"
 	@echo "make mutants  plant faults; the suite must catch each"
 	@echo "make bench    time and memory against the peers, in an environment of their own"
+	@echo "make parity   equality with other libraries under mapped options, in that environment"
 	@echo "make docs     rebuild the gallery from the catalogue"
 
 demo: $(VENV)/.studies
@@ -35,6 +36,9 @@ mutants: $(VENV)/.dev
 
 bench: $(PEERS)/.peers
 	$(PEERS)/bin/python -m benchmarks
+
+parity: $(PEERS)/.peers
+	$(PEERS)/bin/python -m pytest tests/parity
 
 docs: $(VENV)/.dev
 	$(VENV)/bin/python -m lossary.views.gallery docs

@@ -52,13 +52,15 @@ def total(value: Any) -> Any:
     return value.sum() if hasattr(value, "sum") else value
 
 
-def run_torch(loss: Loss, batch: Batch, dtype: str = "float64", compiled: bool = False) -> tuple[Any, np.ndarray]:
+def run_torch(
+    loss: Loss, batch: Batch, dtype: str = "float64", compiled: bool = False, backend: str = "aot_eager"
+) -> tuple[Any, np.ndarray]:
     prediction, target, keywords = tensors("torch", batch, dtype)
     prediction.requires_grad_()
     call: Callable[..., Any] = loss
     if compiled:
         torch._dynamo.reset()
-        call = torch.compile(loss, fullgraph=True, backend="aot_eager")
+        call = torch.compile(loss, fullgraph=True, backend=backend)
     value = call(prediction, target, **keywords)
     assert value.requires_grad
     total(value).backward()

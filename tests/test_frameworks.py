@@ -76,6 +76,22 @@ def test_soft_targets(loss: Loss, framework: str) -> None:
     same(gradient, central_differences(loss, batch), max(2e-7, TOLERANCE[framework]))
 
 
+# Inductor imports code of torch that torch itself deprecates
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+@pytest.mark.parametrize(
+    "loss",
+    [lossary.FocalLoss("multiclass", ignore_index=255), lossary.DiceLoss("multiclass"), lossary.CIoULoss()],
+    ids=repr,
+)
+def test_inductor(loss: Loss) -> None:
+    """The compiler that users get. It takes some 25 s a graph, so one loss stands for each kind of formula."""
+    batch = draw(loss)
+    value, gradient = run_torch(loss, batch, "float32", compiled=True, backend="inductor")
+    expected, expected_gradient = run_torch(loss, batch, "float32")
+    same(value, expected, 1e-5)
+    same(gradient, expected_gradient, 1e-5)
+
+
 @pytest.mark.parametrize("framework", RUN)
 @pytest.mark.parametrize("loss", [x for x in DEFAULTS if isinstance(x, ClassificationLoss)], ids=repr)
 def test_rows(loss: ClassificationLoss, framework: str) -> None:
