@@ -36,7 +36,7 @@ FAULTS = (
     Fault("huber forgets half of delta", "losses/regression.py", "size - 0.5 * self.delta)", "size - self.delta)", f"{VALUES} Huber"),
     Fault("smooth l1 is huber", "losses/regression.py", "error * error / (2 * self.beta)", "error * error / 2", f"{VALUES} SmoothL1"),
     Fault("log-cosh overflows", "losses/regression.py", "near = size < 1.0", "near = size < 1e9", f"{VALUES} LogCosh"),
-    Fault("log-cosh loses small errors", "losses/regression.py", "near = size < 1.0", "near = size < 0.0", "tests/test_catalogue.py -k losses.regression"),
+    Fault("log-cosh loses small errors", "losses/regression.py", "near = size < 1.0", "near = size < 0.0", "tests/test_edges.py -k log_cosh"),
     Fault("focal without exponent", "losses/likelihood.py", "-power(xp, -xp.expm1(log_p), self.gamma) * log_p", "-self.gamma * -xp.expm1(log_p) * log_p", f"{VALUES} Focal"),
     Fault("focal alpha on negatives", "losses/likelihood.py", "(self.alpha, 1.0 - self.alpha)", "(1.0 - self.alpha, self.alpha)", f"{VALUES} 'Focal and alpha'"),
     Fault("hinge of margin 0", "losses/margin.py", "xp.where(margin < 1.0, 1.0 - margin, 0.0)", "xp.where(margin < 0.0, -margin, 0.0)", f"{VALUES} Hinge"),

@@ -154,6 +154,14 @@ def test_counts_of_many_places_keep_their_digits(framework: str) -> None:
     assert to_numpy(value) == pytest.approx(1.677e-4, rel=1e-2)
 
 
+def test_log_cosh_of_a_small_error() -> None:
+    """In float32 the usual form gives 0 or a rounding error at 1e-4, and no second derivative at 0."""
+    value = lossary.LogCoshLoss()(np.full(1, 1e-4, dtype=np.float32), np.zeros(1, dtype=np.float32))
+    assert value == pytest.approx(5e-9, rel=1e-4)
+    curvature = torch.func.grad(torch.func.grad(lambda e: lossary.LogCoshLoss()(e, torch.tensor(0.0))))
+    assert curvature(torch.tensor(0.0)).item() == pytest.approx(1.0)
+
+
 def test_cross_entropy_in_bfloat16_keeps_the_gradient_of_the_true_class() -> None:
     logits = torch.tensor([[8.0, 0, 0]], dtype=torch.bfloat16, requires_grad=True)
     lossary.CrossEntropyLoss()(logits, torch.tensor([0])).backward()
