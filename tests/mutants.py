@@ -56,6 +56,9 @@ FAULTS = (
     Fault("atan2 of a point", "core/families/box.py", "xp.where(point, 1.0, box.width), xp.where(point, 1.0, box.height)", "box.width, box.height", "tests/test_frameworks.py -k 'edges and CIoU'"),
     Fault("division by an empty union", "array/primitives.py", "numerator / xp.where(usable, denominator, 1.0)", "numerator / denominator", "tests/test_frameworks.py -k 'edges and GIoU'"),
     Fault("half precision stays half", "core/contract.py", "        return xp.float32\n    raise", "        return dtype\n    raise", "tests/test_edges.py -k 'half or bfloat16'"),
+    Fault("sums add one after the other", "array/primitives.py", "xp.astype(xp.sum(xp.astype(x, xp.float64), axis=axis, keepdims=keepdims), x.dtype)", "xp.sum(x, axis=axis, keepdims=keepdims)", "tests/test_edges.py -k digits"),
+    Fault("scatter adds in float32", "array/torch_native.py", "else torch.float64", "else values.dtype", "tests/test_edges.py -k digits"),
+    Fault("hits lose the slope of the mass", "array/torch_native.py", "(of_mass + of_hits).gather", "of_hits.gather", "tests/test_frameworks.py -k 'gradient_is and Dice and multiclass'"),
     # the contract
     Fault("ignored places in the denominator", "core/reduction.py", "return Mean(numerator, total(xp.astype(terms.counted, numerator.dtype)))", "return Mean(numerator, total(xp.ones_like(terms.values)))", f"{VALUES} 'ignore_index and CrossEntropy'"),
     Fault("mean divides by weights", "core/reduction.py", 'if reduction == "weighted_mean" and terms.weight is not None:', "if terms.weight is not None:", f"{VALUES} 'mask_weight and MSE'"),

@@ -143,14 +143,20 @@ def test_dice_in_half_precision_does_not_overflow() -> None:
     assert value.dtype == torch.float32
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_counts_of_many_places_keep_their_digits(framework: str) -> None:
+@pytest.mark.parametrize("layout", ["classes first", "classes last"])
+@pytest.mark.parametrize("framework", ["numpy", *FRAMEWORKS])
+def test_counts_of_many_places_keep_their_digits(framework: str, layout: str) -> None:
     """A running float32 sum of .9997 gives a loss of 6e-6 here."""
     logits = np.zeros((1, 2, 512, 512))
     logits[:, 1] = 8
-    value, _ = RUN[framework](
-        lossary.DiceLoss("multiclass", classes=(1,)), Batch(logits, np.ones((1, 512, 512), int)), "float32"
-    )
+    loss = lossary.DiceLoss("multiclass", classes=(1,))
+    if layout == "classes last":
+        logits, loss = np.moveaxis(logits, 1, -1), loss.replace(class_axis=-1)
+    batch = Batch(logits, np.ones((1, 512, 512), int))
+    if framework == "numpy":
+        value = loss(batch.prediction.astype(np.float32), batch.target)
+    else:
+        value, _ = RUN[framework](loss, batch, "float32")
     assert to_numpy(value) == pytest.approx(1.677e-4, rel=1e-2)
 
 
