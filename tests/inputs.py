@@ -15,7 +15,7 @@ import numpy as np
 
 import lossary
 from lossary.core import options
-from lossary.core.families import BoxLoss, ClassificationLoss, DivergenceLoss, MarginLoss, ResidualLoss
+from lossary.core.families import BoxLoss, ClassificationLoss, DivergenceLoss, MarginLoss, PointwiseLoss
 from lossary.core.families.classification import ProbabilityLoss
 from lossary.core.loss import Loss
 
@@ -30,6 +30,13 @@ class Batch:
     prediction: np.ndarray
     target: np.ndarray
     keywords: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def __getitem__(self, samples: object) -> Batch:
+        """Some of the samples, operands included."""
+        return Batch(self.prediction[samples], self.target[samples], {k: v[samples] for k, v in self.keywords.items()})
+
+    def with_prediction(self, prediction: np.ndarray) -> Batch:
+        return dataclasses.replace(self, prediction=prediction)
 
 
 def tasks(cls: type[Loss]) -> list[str | None]:
@@ -102,7 +109,7 @@ def _values(name: str, annotation: object, domain: options.Domain) -> list[objec
             ]
         elif typing.get_origin(kind) is Sequence:
             item = typing.get_args(kind)[0]
-            values.append((0, 2) if item is int else (0.5, 2.0, 0.0, 1.25))
+            values.append((0, 2) if item is int else (0.5, 2.0, 0.0 if 0.0 in domain else 30.0, 1.25))
     return list(dict.fromkeys(values))
 
 
@@ -121,8 +128,16 @@ def _crossed(cls: type[Loss], task: str | None) -> list[Loss]:
         {"ignore_index": 255, "per": "batch", "classes": "present", "class_weight": (0.5, 2.0, 0.0, 1.25)},
         {"per": "batch", "reduction": "weighted_mean", "class_weight": (0.5, 2.0, 0.0, 1.25), "squared": True},
         {"reduction": "sum", "ignore_index": 255, "class_weight": (0.5, 2.0, 0.0, 1.25)},
+        {
+            "normalizer": "positives",
+            "reduction": "weighted_mean",
+            "class_weight": (0.5, 2.0, 0.0, 1.25),
+            "counts": (90.0, 10.0) if task == "binary" else (1.0, 20.0, 3.0, 400.0),
+        },
     ):
         known = {k: v for k, v in settings.items() if k in names}
+        if isinstance(known.get("alpha"), float | tuple) and cls is not lossary.FocalLoss:
+            known["alpha"] = 0.25
         if task == "binary":
             known.pop("class_weight", None)
         losses.append(make(cls, task, **known))
@@ -141,8 +156,8 @@ def generator(*key: object) -> np.random.Generator:
 def draw(loss: Loss, regime: str = "ordinary", dense: bool = False, samples: int = SAMPLES) -> Batch:
     """A batch for a loss. `dense` asks for soft targets where the loss takes them."""
     rng = generator(type(loss).__name__, regime, dense, samples)
-    if isinstance(loss, ResidualLoss):
-        return _residuals(loss, regime, rng, samples)
+    if isinstance(loss, PointwiseLoss):
+        return _pairs(loss, regime, rng, samples)
     if isinstance(loss, ClassificationLoss):
         return _labels(loss, regime, rng, dense, samples)
     if isinstance(loss, DivergenceLoss):
@@ -156,10 +171,13 @@ def takes_dense(loss: Loss) -> bool:
     """Whether soft targets are another case for this loss."""
     if not isinstance(loss, ClassificationLoss) or isinstance(loss, (MarginLoss, lossary.LovaszSoftmaxLoss)):
         return False
+    if loss.reads_between:
+        return False  # labels between classes are soft already
     return loss.task != "multiclass" or loss.ignore_index is None
 
 
-def _residuals(loss: Loss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+def _pairs(loss: PointwiseLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    """Prediction, target and operands from their domains."""
     shape = (samples, PLACES)
     target = rng.normal(size=shape)
     error = 2 * rng.normal(size=shape)
@@ -169,7 +187,23 @@ def _residuals(loss: Loss, regime: str, rng: np.random.Generator, samples: int) 
         target = np.zeros(shape)
     if regime == "extreme":
         error = rng.choice([-1.0, 1.0], size=shape) * loss.facts.reach
-    return Batch(target + error, target)
+    target = _into(loss.domain("target"), target)
+    prediction = _into(loss.domain("prediction"), target + error)
+    operands = {}
+    for operand in loss.operands:
+        x = 2 * rng.normal(size=shape) if regime == "ordinary" else rng.choice([0.0, 1e-30, 1e-8, 1.0], size=shape)
+        operands[operand] = _into(loss.domain(operand), x)
+    return Batch(prediction, target, operands)
+
+
+def _into(domain: options.Domain, x: np.ndarray) -> np.ndarray:
+    """Numbers of a domain, from any numbers; those in it stay as they are."""
+    if np.isfinite(domain.low):
+        x = domain.low + np.abs(x - domain.low) + (0.1 if domain.above else 0.0)
+    if np.isfinite(domain.high):
+        period = domain.high - domain.low
+        x = domain.low + period - np.abs((x - domain.low) % (2 * period) - period)
+    return x
 
 
 def _labels(loss: ClassificationLoss, regime: str, rng: np.random.Generator, dense: bool, samples: int) -> Batch:
@@ -181,6 +215,9 @@ def _labels(loss: ClassificationLoss, regime: str, rng: np.random.Generator, den
         scores = rng.choice([0.0, 1.0, -1.0], size=shape) * loss.facts.reach
     if loss.task == "multiclass":
         target = rng.integers(0, CLASSES, size=(samples, PLACES))
+        if loss.reads_between:
+            target = np.minimum(target + rng.uniform(size=target.shape), CLASSES - 1)
+            target = target if regime == "ordinary" else np.round(2 * target) / 2
         if dense:
             target = np.moveaxis(rng.dirichlet(np.ones(CLASSES), size=(samples, PLACES)), -1, 1)
             if regime != "ordinary":  # one-hot: probabilities of exactly 0 and 1
@@ -226,7 +263,14 @@ def _distributions(loss: DivergenceLoss, regime: str, rng: np.random.Generator, 
             with np.errstate(divide="ignore"):
                 scores = np.maximum(np.log(p), -loss.facts.reach)
         sides.append(np.moveaxis(scores, 1, -1) if loss.class_axis == -1 else scores)
-    return Batch(*sides)
+    labels = {"labels": rng.integers(0, CLASSES, size=(samples, PLACES))} if loss.needed_operands() else {}
+    return Batch(*sides, labels)
+
+
+def _nearest_sides(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The least distance between a vertical, or a horizontal, side of one box and one of the other."""
+    first, second = (x.reshape(*x.shape[:-1], 2, 2) for x in (a, b))
+    return np.abs(first[..., :, None, :] - second[..., None, :, :]).min((-1, -2, -3))
 
 
 def _boxes(loss: BoxLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
@@ -235,6 +279,9 @@ def _boxes(loss: BoxLoss, regime: str, rng: np.random.Generator, samples: int) -
         return corners.reshape(samples, PLACES, 4)
 
     prediction, target = draw_boxes(), draw_boxes()
+    # no two sides so close that half precision makes them one: at ties each framework chooses its own subgradient
+    while (tied := _nearest_sides(prediction, target) < 0.1).any():
+        prediction = np.where(tied[..., None], draw_boxes(), prediction)
     if regime == "edge":
         pairs = np.array(EDGE_BOXES, dtype=float)
         chosen = rng.permutation(np.arange(max(len(pairs), samples * PLACES)) % len(pairs))[: samples * PLACES]
@@ -273,6 +320,8 @@ def to_format(boxes: np.ndarray, format: str) -> np.ndarray:
 def unreduced_shape(loss: Loss, batch: Batch) -> tuple[int, ...]:
     """The shape of the places of a batch, which masks and weights have."""
     shape = batch.prediction.shape
+    if isinstance(loss, PointwiseLoss):
+        return loss.unreduced(shape)
     if isinstance(loss, BoxLoss):
         return shape[:-1]
     if isinstance(loss, DivergenceLoss) or (isinstance(loss, ClassificationLoss) and loss.task == "multiclass"):

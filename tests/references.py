@@ -16,9 +16,20 @@ import mpmath
 import numpy as np
 
 import lossary
-from formulas import CONSTANTS, FORMULAS, mpf
+from formulas import CONSTANTS, FINISH, FORMULAS, mpf
+from formulas.box import focal_weight
+from formulas.likelihood import FROM_LOGITS, effective_number_weights
 from inputs import Batch, unreduced_shape
-from lossary.core.families import BoxLoss, DivergenceLoss, LikelihoodLoss, MarginLoss, ResidualLoss
+from lossary.core.families import (
+    BalancedLoss,
+    BoxLoss,
+    DivergenceLoss,
+    LikelihoodLoss,
+    MarginLoss,
+    PointwiseLoss,
+    ResidualLoss,
+    SigmoidLoss,
+)
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss
 
@@ -38,21 +49,103 @@ def evaluate(
     """The value of a call. `constants` is the batch at which what the gradient holds constant is computed."""
     if isinstance(loss, OverlapLoss):
         return _overlap(loss, batch, mask, sample_weight, normalizer)
+    if isinstance(loss, BalancedLoss):
+        return _balanced(loss, batch, mask, sample_weight, normalizer, constants)
     values: list[float] = []
     masses: list[float] = []
+    own_masses: list[float] = []
     for place in np.ndindex(unreduced_shape(loss, batch)):
         if not counts(loss, batch, place, mask):
             values.append(0.0)
             continue
         weight = at(sample_weight, place, 1.0)
         value, mass = PLACE[family_of(loss)](loss, batch, place, constants)
+        if value is None:  # the formula has no value here
+            values.append(0.0)
+            continue
         values.append(float(value * weight))
+        if getattr(loss, "normalizer", None) == "positives" and not _positive(loss, batch, place):
+            continue
         masses.append(float(mass * weight))
+        own_masses.append(float(mass))
+    if isinstance(loss, lossary.TopKLoss):
+        return _hardest(loss, batch, mask, values, masses, normalizer)
     if loss.reduction == "none":
         return values
     total = math.fsum(values)
     denominator = math.fsum(masses) if loss.reduction == "weighted_mean" else len(masses)
-    return divide(loss, total, denominator, normalizer)
+    if getattr(loss, "normalizer", None) == "positives":
+        denominator = denominator or 1
+    if isinstance(loss, lossary.FocalEIoULoss) and loss.reduction == "mean":
+        denominator = math.fsum(own_masses)
+    return FINISH.get(type(loss), float)(divide(loss, total, denominator, normalizer))
+
+
+def _positive(loss: Any, batch: Batch, place: tuple[int, ...]) -> bool:
+    """Whether a detector's place holds something: not the background, class 0."""
+    if loss.task != "multiclass":
+        return batch.target[place] > 0
+    return shares(loss, batch, place, 1)[0] < 1
+
+
+def _hardest(
+    loss: Any, batch: Batch, mask: np.ndarray | None, values: list[float], masses: list[float], normalizer: float | None
+) -> Any:
+    """The k places of largest loss; those that tie at the edge share what is left of k."""
+    places = list(np.ndindex(unreduced_shape(loss, batch)))
+    counted = [counts(loss, batch, place, mask) for place in places]
+    ranked = sorted((v for v, c in zip(values, counted, strict=True) if c), reverse=True)
+    k = math.ceil(round(loss.fraction * len(ranked), 6))
+    least = ranked[k - 1] if k else math.inf
+    above = sum(v > least for v in ranked)
+    tied = sum(v == least for v in ranked)
+    kept = [1.0 if v > least else (k - above) / tied if v == least else 0.0 for v in values]
+    kept = [s if c else 0.0 for s, c in zip(kept, counted, strict=True)]
+    values = [v * s for v, s in zip(values, kept, strict=True)]
+    if loss.reduction == "none":
+        return values
+    if loss.reduction == "weighted_mean":
+        denominator = math.fsum(m * s for m, s in zip(masses, itertools.compress(kept, counted), strict=True))
+    else:
+        denominator = k
+    return divide(loss, math.fsum(values), denominator, normalizer)
+
+
+def _balanced(
+    loss: Any,
+    batch: Batch,
+    mask: np.ndarray | None,
+    sample_weight: np.ndarray | None,
+    normalizer: float | None,
+    constants: Batch | None,
+) -> Any:
+    """Losses whose groups of places are weighed by their sizes, in each image or in the batch."""
+    all_places = list(np.ndindex(batch.prediction.shape))
+    values = dict.fromkeys(all_places, 0.0)
+    weights: list[float] = []
+    for n in range(batch.prediction.shape[0]) if getattr(loss, "per", "batch") == "image" else [None]:
+        places = [p for p in all_places if n in (None, p[0]) and counts(loss, batch, p, mask)]
+        numbers_there = [_weighed(loss, batch, place, sample_weight) for place in places]
+        held = {}
+        if constants is not None and type(loss) in CONSTANTS:
+            held = CONSTANTS[type(loss)](loss, [_weighed(loss, constants, place, sample_weight) for place in places])
+        found = _formula(loss)(loss, numbers_there, **held)
+        own = [w for *_, w in numbers_there]
+        weights += own
+        values |= {place: float(v * w) for place, v, w in zip(places, found, own, strict=True)}
+    if loss.reduction == "none":
+        return list(values.values())
+    denominator = math.fsum(weights) if loss.reduction == "weighted_mean" else len(weights)
+    return divide(loss, math.fsum(values.values()), denominator, normalizer)
+
+
+def _weighed(
+    loss: Any, batch: Batch, place: tuple[int, ...], sample_weight: np.ndarray | None
+) -> tuple[mpf, mpf, mpf, float]:
+    """p, q, target and weight of a place."""
+    weight = at(sample_weight, place, 1.0)
+    weight *= 1.0 if loss.class_weight is None else loss.class_weight[place[loss.class_axis]]
+    return (*sigmoid(loss, batch.prediction[place]), mpf(float(batch.target[place])), float(weight))
 
 
 def divide(loss: Loss, total: float, denominator: float, normalizer: float | None) -> float:
@@ -84,7 +177,20 @@ def _formula(loss: Loss) -> Callable[..., Any]:
 
 
 def _residual(loss: Loss, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
-    return _formula(loss)(loss, mpf(float(batch.prediction[place])) - mpf(float(batch.target[place]))), 1
+    prediction, target = numbers(batch.prediction[place]), numbers(batch.target[place])
+    if isinstance(prediction, list):  # a place that is a vector
+        return _formula(loss)(loss, [p - t for p, t in zip(prediction, target, strict=True)]), 1
+    return _formula(loss)(loss, prediction - target), 1
+
+
+def _pointwise(loss: Loss, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    operands = {name: numbers(x[place]) for name, x in batch.keywords.items()}
+    return _formula(loss)(loss, numbers(batch.prediction[place]), numbers(batch.target[place]), **operands), 1
+
+
+def numbers(x: np.ndarray) -> Any:
+    """The number, or the list of numbers, at a place."""
+    return [mpf(float(v)) for v in np.ravel(x)] if np.ndim(x) else mpf(float(x))
 
 
 def softmax(loss: Any, scores: list[float]) -> tuple[list[mpf], list[mpf]]:
@@ -121,6 +227,8 @@ def shares(loss: Any, batch: Batch, place: tuple[int, ...], classes: int) -> lis
     """The probability that the target gives to each class at a place."""
     if batch.target.ndim == batch.prediction.ndim:
         return along_classes(loss, batch.target, place)
+    if loss.reads_between:
+        return [max(0.0, 1.0 - abs(float(batch.target[place]) - c)) for c in range(classes)]
     return [float(batch.target[place] == c) for c in range(classes)]
 
 
@@ -141,22 +249,42 @@ def _likelihood(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None
     t = shares(loss, batch, place, len(p))
     weights = class_numbers(loss, loss.class_weight, len(p))
     factors = class_numbers(loss, getattr(loss, "alpha", None), len(p))
+    if isinstance(loss, lossary.ClassBalancedLoss):
+        factors = effective_number_weights(loss) or factors
     value = mpf(0)
+
+    def answer(c: int) -> mpf:
+        if type(loss) not in FROM_LOGITS:
+            return f(loss, p[c], q[c])
+        tiny = mpf("2.2250738585072014e-308")
+        return f(loss, [mpf(float(s)) if loss.from_logits else mpmath.log(mpf(float(s)) + tiny) for s in scores], c)
+
     for c in range(len(p)):
         share = (1 - mpf(smoothing)) * t[c] + mpf(smoothing) / len(p)
         if share > 0:
-            value += weights[c] * factors[c] * share * f(loss, p[c], q[c])
+            value += weights[c] * factors[c] * share * answer(c)
     return value, math.fsum(w * float(s) for w, s in zip(weights, t, strict=True))
 
 
 def _sides(loss: Any, place: tuple[int, ...]) -> tuple[float, float]:
     """Factors of the positive and of the negative term."""
     alpha, positive = getattr(loss, "alpha", None), getattr(loss, "pos_weight", None)
+    if isinstance(loss, lossary.ClassBalancedLoss):
+        factors = effective_number_weights(loss) or [1, 1]
+        if loss.task == "binary" or loss.counts is None:
+            return factors[1], factors[0]
+        return (factors[place[loss.class_axis]],) * 2
     if alpha is not None:
         return alpha, 1 - alpha
     if positive is None:
         return 1.0, 1.0
     return (positive[place[loss.class_axis]] if isinstance(positive, tuple) else positive), 1.0
+
+
+def _sigmoid(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    weight = 1.0 if loss.class_weight is None else loss.class_weight[place[loss.class_axis]]
+    p, q = sigmoid(loss, batch.prediction[place])
+    return weight * _formula(loss)(loss, p, q, mpf(float(batch.target[place]))), weight
 
 
 def _margin(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
@@ -190,7 +318,8 @@ def _divergence(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None
         sides.append(numbers)
     if loss.prediction_form == "probs":
         sides[0] = [p + mpf("2.2250738585072014e-308") for p in sides[0]]
-    return _formula(loss)(loss, *sides), 1
+    operands = [int(labels[place]) for labels in batch.keywords.values()]
+    return _formula(loss)(loss, *sides, *operands), 1
 
 
 def corners(loss: Any, box: np.ndarray) -> list[mpf]:
@@ -207,13 +336,18 @@ def _box(loss: Any, batch: Batch, place: tuple[int, ...], constants: Batch | Non
     prediction, target = corners(loss, batch.prediction[place]), corners(loss, batch.target[place])
     held = {}
     if constants is not None and type(loss) in CONSTANTS:
-        held = CONSTANTS[type(loss)](corners(loss, constants.prediction[place]), target)
-    return _formula(loss)(loss, prediction, target, **held), 1
+        held = CONSTANTS[type(loss)](loss, corners(loss, constants.prediction[place]), target)
+    mass = 1
+    if isinstance(loss, lossary.FocalEIoULoss) and loss.normalize:
+        mass = held["weight"] if held else focal_weight(loss, prediction, target)
+    return _formula(loss)(loss, prediction, target, **held), mass
 
 
 PLACE: dict[type[Loss], Callable[..., tuple[Any, Any]]] = {
     ResidualLoss: _residual,
+    PointwiseLoss: _pointwise,
     LikelihoodLoss: _likelihood,
+    SigmoidLoss: _sigmoid,
     MarginLoss: _margin,
     DivergenceLoss: _divergence,
     BoxLoss: _box,

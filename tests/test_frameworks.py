@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import array_api_strict
 import jax
 import numpy as np
@@ -31,7 +33,7 @@ def central_differences(loss: Loss, batch: Batch) -> np.ndarray:
     held constant."""
 
     def value(prediction: np.ndarray) -> float:
-        moved = Batch(prediction, batch.target)
+        moved = batch.with_prediction(prediction)
         if loss.facts.constant is not None:
             return float(np.sum(evaluate(loss, moved, constants=batch)))
         return float(np.sum(numpy_value(loss, moved)))
@@ -107,9 +109,10 @@ def test_rows(loss: ClassificationLoss, framework: str) -> None:
 def test_the_strictest_array_library(loss: Loss) -> None:
     """Formulas use nothing beyond the standard."""
     batch = draw(loss)
-    prediction, target, _ = tensors("strict", batch, "float64")
-    same(loss(prediction, target), numpy_value(loss, batch), 1e-12)
-    assert isinstance(loss(prediction, target), type(array_api_strict.asarray(1.0)))
+    prediction, target, keywords = tensors("strict", batch, "float64")
+    value = loss(prediction, target, **keywords)
+    same(value, numpy_value(loss, batch), 1e-12)
+    assert isinstance(value, type(array_api_strict.asarray(1.0)))
 
 
 @pytest.mark.parametrize("regime", REGIMES)
@@ -145,10 +148,11 @@ def test_edges_are_finite(loss: Loss, framework: str, regime: str) -> None:
 def test_half_precision(loss: Loss, framework: str, dtype: str) -> None:
     """Half-precision input is computed in float32: as exact as the rounded input allows."""
     batch = draw(loss)
-    prediction, target, _ = tensors(framework, batch, dtype)
+    prediction, target, keywords = tensors(framework, batch, dtype)
     rounded = Batch(
         to_numpy(prediction).astype(float),
         to_numpy(target) if target.dtype != prediction.dtype else to_numpy(target).astype(float),
+        {name: to_numpy(x).astype(float) for name, x in keywords.items()},
     )
     value, gradient = RUN[framework](loss, batch, dtype)
     assert str(value.dtype).endswith("float32") or value.dtype.name == "float32"
@@ -160,10 +164,10 @@ def test_half_precision(loss: Loss, framework: str, dtype: str) -> None:
 @pytest.mark.parametrize("loss", [x for x in DEFAULTS if x.facts.differentiable and x.facts.constant is None], ids=repr)
 def test_first_and_second_derivatives(loss: Loss) -> None:
     """(Where part of a formula is held constant, differences see it move and derivatives do not.)"""
-    prediction, target, _ = tensors("torch", draw(loss, samples=2), "float64")
+    prediction, target, keywords = tensors("torch", draw(loss, samples=2), "float64")
     prediction.requires_grad_()
-    torch.autograd.gradcheck(lambda p: loss(p, target), (prediction,))
-    torch.autograd.gradgradcheck(lambda p: loss(p, target), (prediction,))
+    torch.autograd.gradcheck(lambda p: loss(p, target, **keywords), (prediction,))
+    torch.autograd.gradgradcheck(lambda p: loss(p, target, **keywords), (prediction,))
 
 
 # torch's forward mode is written with the torch.jit.script that torch itself deprecates
@@ -171,10 +175,10 @@ def test_first_and_second_derivatives(loss: Loss) -> None:
 @pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
 def test_torch_func(loss: Loss) -> None:
     """`torch.func.grad` and hessians, forward over reverse and reverse over reverse, equal autograd."""
-    prediction, target, _ = tensors("torch", draw(loss, samples=2), "float64")
+    prediction, target, keywords = tensors("torch", draw(loss, samples=2), "float64")
 
     def call(p: torch.Tensor) -> torch.Tensor:
-        return loss(p, target)
+        return loss(p, target, **keywords)
 
     leaf = prediction.clone().requires_grad_()
     gradient = torch.autograd.grad(call(leaf), leaf)[0]
@@ -185,7 +189,7 @@ def test_torch_func(loss: Loss) -> None:
 
 
 def _per_sample(loss: Loss, batch: Batch) -> np.ndarray:
-    return np.stack([numpy_value(loss, Batch(p, t)) for p, t in zip(batch.prediction, batch.target, strict=True)])
+    return np.stack([numpy_value(loss, batch[i]) for i in range(len(batch.prediction))])
 
 
 @pytest.mark.parametrize("framework", ["torch", "jax"])
@@ -197,12 +201,16 @@ def test_vmap(loss: Loss, framework: str) -> None:
         loss = loss.replace(class_axis=0)
     if hasattr(loss, "prediction_form"):
         loss = loss.replace(class_axis=0)
-    prediction, target, _ = tensors(framework, batch, "float32")
+    prediction, target, keywords = tensors(framework, batch, "float32")
     vmap, grad = (torch.vmap, torch.func.grad) if framework == "torch" else (jax.vmap, jax.grad)
-    same(vmap(loss)(prediction, target), _per_sample(loss, batch), 1e-5)
-    gradients = vmap(grad(loss))(prediction, target)
+
+    def call(p: Any, t: Any, operands: Any) -> Any:
+        return loss(p, t, **operands)
+
+    same(vmap(call)(prediction, target, keywords), _per_sample(loss, batch), 1e-5)
+    gradients = vmap(grad(call))(prediction, target, keywords)
     for i in range(len(batch.prediction)):
-        single = run_torch(loss, Batch(batch.prediction[i], batch.target[i]))[1]
+        single = run_torch(loss, batch[i])[1]
         same(gradients[i], single, 2e-5)
 
 

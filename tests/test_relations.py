@@ -21,6 +21,34 @@ EQUAL: list[tuple[Loss, Loss, float]] = [
     (L.FocalLoss("multiclass", gamma=0), L.CrossEntropyLoss(), 1),
     (L.FocalLoss("multiclass", alpha=(2, 2, 2, 2)), L.FocalLoss("multiclass"), 2),
     (L.BCELoss(pos_weight=1), L.BCELoss(), 1),
+    (L.PolyLoss(epsilon=0), L.CrossEntropyLoss(), 1),
+    (L.SymmetricCrossEntropyLoss(alpha=3, beta=0), L.CrossEntropyLoss(), 3),
+    (L.SymmetricCrossEntropyLoss(alpha=0, beta=1, log_zero=-1), L.GeneralizedCrossEntropyLoss(q=1), 1),
+    (L.SymmetricCrossEntropyLoss(alpha=1, beta=0.5, log_zero=-4), L.PolyLoss(epsilon=2), 1),
+    (L.BiTemperedLoss(t1=1, t2=1), L.CrossEntropyLoss(), 1),
+    (L.BiTemperedLoss(t1=1, t2=1 + 1e-11), L.CrossEntropyLoss(), 1),
+    (L.LDAMLoss(counts=(1, 2, 3, 4), max_margin=0, scale=1), L.CrossEntropyLoss(), 1),
+    (L.LDAMLoss(counts=(1, 2, 3, 4), max_margin=1e-12, scale=1), L.CrossEntropyLoss(), 1),
+    (L.LDAMLoss(counts=(7, 7, 7, 7), scale=2), L.LDAMLoss(scale=2), 1),
+    (L.LogitAdjustedLoss(counts=(5, 5, 5, 5)), L.CrossEntropyLoss(), 1),
+    (L.LogitAdjustedLoss(counts=(1, 2, 3, 4), tau=0), L.CrossEntropyLoss(), 1),
+    (L.LogitAdjustedLoss(counts=(0.1, 0.2, 0.3, 0.4)), L.LogitAdjustedLoss(counts=(1, 2, 3, 4)), 1),
+    (L.ClassBalancedLoss("multiclass", counts=(1, 2, 3, 4), beta=0), L.CrossEntropyLoss(), 1),
+    (L.ClassBalancedLoss("binary", counts=(9, 1), beta=0), L.BCELoss(), 1),
+    (L.ClassBalancedLoss("multiclass", counts=(5, 5, 5, 5), gamma=2), L.FocalLoss("multiclass"), 1),
+    (
+        L.ClassBalancedLoss("multiclass", counts=(10, 20, 50, 100), beta=1 - 1e-12),  # weights 1/n
+        L.CrossEntropyLoss(class_weight=[4 * w / 0.18 for w in (0.1, 0.05, 0.02, 0.01)]),
+        1,
+    ),
+    (L.AsymmetricLoss(gamma_pos=2, gamma_neg=2, clip=0), L.FocalLoss("binary", gamma=2), 1),
+    (L.AsymmetricLoss(gamma_pos=0, gamma_neg=0, clip=0), L.BCELoss(), 1),
+    (L.AsymmetricLoss("multilabel", gamma_neg=2, clip=1e-12), L.AsymmetricLoss("multilabel", gamma_neg=2, clip=0), 1),
+    (L.QualityFocalLoss(), L.FocalLoss("binary"), 1),
+    (L.QualityFocalLoss("multilabel", beta=0), L.BCELoss(), 1),
+    (L.GHMLoss(bins=1), L.BCELoss(), 1),
+    (L.TopKLoss("multiclass", fraction=1), L.CrossEntropyLoss(), 1),
+    (L.DistributionFocalLoss(), L.DistributionFocalLoss(class_weight=(1, 1, 1, 1)), 1),
     (L.BCELoss("multilabel", class_weight=(1, 1, 1, 1)), L.BCELoss(), 1),
     (L.CrossEntropyLoss(class_weight=(3, 3, 3, 3), reduction="weighted_mean"), L.CrossEntropyLoss(), 1),
     (L.TverskyLoss("multiclass", smooth=SMOOTH), L.DiceLoss("multiclass", smooth=2 * SMOOTH), 1),
@@ -29,8 +57,24 @@ EQUAL: list[tuple[Loss, Loss, float]] = [
     (L.HuberLoss(delta=math.inf), L.MSELoss(), 0.5),
     (L.HuberLoss(delta=1e9), L.MSELoss(), 0.5),
     (L.SmoothL1Loss(beta=0), L.L1Loss(), 1),
+    (L.EpsilonInsensitiveLoss(epsilon=0), L.L1Loss(), 1),
+    (L.QuantileLoss(), L.L1Loss(), 0.5),
+    (L.NormLoss(p=1), L.L1Loss(), 5),  # a sum over the five elements of a sample
+    (L.GeneralRobustLoss(alpha=2, scale=2), L.MSELoss(), 1 / 8),
+    (L.CauchyLoss(c=2), L.GeneralRobustLoss(alpha=0, scale=math.sqrt(2)), 2),
+    (L.WelschLoss(c=2), L.GeneralRobustLoss(alpha=-math.inf, scale=math.sqrt(2)), 2),
+    (L.GemanMcClureLoss(c=2), L.GeneralRobustLoss(alpha=-2), 1),
+    (L.DistillationLoss(temperature=1, target_form="probs"), L.KLDivLoss(), 1),
     (L.DiceLoss("multiclass", classes=(0, 1, 2, 3)), L.DiceLoss("multiclass"), 1),
     (L.DiceLoss("multiclass", class_weight=(1, 1, 1, 1)), L.DiceLoss("multiclass"), 1),
+    (L.AlphaIoULoss(alpha=1), L.IoULoss(), 1),
+    (L.AlphaIoULoss(alpha=2), L.IoULoss(form="squared"), 1),
+    (L.AlphaIoULoss(alpha=1, base="giou"), L.GIoULoss(), 1),
+    (L.AlphaIoULoss(alpha=1, base="diou"), L.DIoULoss(), 1),
+    (L.AlphaIoULoss(alpha=1, base="ciou"), L.CIoULoss(), 1),
+    (L.InnerIoULoss(ratio=1), L.IoULoss(), 1),
+    (L.FocalEIoULoss(gamma=0), L.EIoULoss(), 1),
+    (L.FocalEIoULoss(gamma=0, normalize=False), L.EIoULoss(), 1),
 ]
 
 
@@ -57,6 +101,66 @@ def test_limits(family: Callable[[float], Loss], limit: Loss, factor: Callable[[
     assert errors[2] < 1e-6
 
 
+def test_generalized_cross_entropy_becomes_cross_entropy() -> None:
+    batch = draw(L.CrossEntropyLoss())
+    expected = float(L.CrossEntropyLoss()(batch.prediction, batch.target))
+    errors = [
+        abs(float(L.GeneralizedCrossEntropyLoss(q=q)(batch.prediction, batch.target)) - expected)
+        for q in (1e-2, 1e-4, 1e-6, 1e-9)
+    ]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 1e-7
+
+
+def test_soft_target_of_quality_focal_is_not_an_expectation() -> None:
+    """At its target the quality focal loss is 0; the focal loss of a soft target is not."""
+    score, target = np.array([0.3]), 1 / (1 + np.exp(-np.array([0.3])))
+    assert L.QualityFocalLoss()(score, target) == pytest.approx(0, abs=1e-12)
+    assert L.FocalLoss("binary")(score, target) > 0.1
+
+
+def test_numbers_between_bins_are_distributions_of_two() -> None:
+    rng = np.random.default_rng(5)
+    logits, label = rng.normal(size=(6, 4)), np.array([0.0, 0.25, 1.0, 2.5, 2.999, 3.0])
+    two_hot = np.maximum(0, 1 - np.abs(label[:, None] - np.arange(4)))
+    for settings in ({}, {"class_weight": (1, 2, 3, 4), "reduction": "weighted_mean"}):
+        between = L.DistributionFocalLoss(**settings)(logits, label)
+        assert between == pytest.approx(L.CrossEntropyLoss(**settings)(logits, two_hot), rel=1e-12)
+        whole = L.DistributionFocalLoss(**settings)(logits, np.arange(6) % 4)
+        assert whole == pytest.approx(L.CrossEntropyLoss(**settings)(logits, np.arange(6) % 4), rel=1e-12)
+
+
+def test_balanced_cross_entropy_weighs_by_share() -> None:
+    batch = draw(L.BCELoss("binary"))
+    negatives = (batch.target == 0).mean()
+    each = np.where(batch.target == 1, negatives, 1 - negatives)
+    expected = L.BCELoss()(batch.prediction, batch.target, sample_weight=each)
+    assert L.BalancedBCELoss()(batch.prediction, batch.target) == pytest.approx(expected, rel=1e-12)
+
+
+def test_hardest_places_are_the_largest_values() -> None:
+    batch = draw(L.CrossEntropyLoss(), samples=20)  # 100 places
+    each = np.sort(values(L.CrossEntropyLoss(), batch).ravel())
+    for fraction, k in ((0.1, 10), (0.07, 7), (0.005, 1)):
+        expected = each[-k:].mean()
+        loss = L.TopKLoss("multiclass", fraction=fraction)
+        assert loss(batch.prediction, batch.target) == pytest.approx(expected, rel=1e-12)
+    tied = L.TopKLoss("binary", fraction=0.5, reduction="none")(np.zeros(4), np.ones(4, dtype=int))
+    np.testing.assert_allclose(tied, [np.log(2) / 2] * 4)
+
+
+def test_mean_over_positives() -> None:
+    """RetinaNet's normaliser: all anchors are summed, foregrounds counted, at least one."""
+    logits, target = np.array([0.3, -1.0, 2.0, 0.1]), np.array([1, 0, 0, 1])
+    loss = L.FocalLoss("binary", normalizer="positives")
+    total = L.FocalLoss("binary", reduction="sum")
+    assert loss(logits, target) == pytest.approx(total(logits, target) / 2, rel=1e-12)
+    nothing = np.zeros(4, dtype=int)
+    assert loss(logits, nothing) == pytest.approx(total(logits, nothing), rel=1e-12)
+    shards = loss.statistics(logits[:2], target[:2]) + loss.statistics(logits[2:], nothing[2:])
+    assert loss.finalize(shards) == pytest.approx(total(logits, np.array([1, 0, 0, 0])), rel=1e-12)
+
+
 def values(loss: Loss, batch: Batch) -> np.ndarray:
     return np.asarray(loss.replace(reduction="none")(batch.prediction, batch.target))
 
@@ -67,7 +171,8 @@ def test_bounds() -> None:
     assert (values(L.GIoULoss(), boxes) >= iou - 1e-12).all()  # GIoU ≤ IoU
     assert (values(L.CIoULoss(), boxes) >= iou - 1e-12).all()
     margins = draw(L.HingeLoss("binary"))
-    wrong = (np.where(margins.target > 0, 1, -1) * margins.prediction) <= 0
+    wrong = values(L.ZeroOneLoss("binary"), margins)
+    assert (wrong == ((np.where(margins.target > 0, 1, -1) * margins.prediction) <= 0)).all()
     assert (values(L.HingeLoss("binary"), margins) >= wrong).all()  # hinge and exponential bound the zero-one loss
     assert (values(L.ExponentialLoss("binary"), margins) >= wrong).all()
     errors = draw(L.L1Loss())
@@ -75,6 +180,44 @@ def test_bounds() -> None:
     assert (values(L.LogCoshLoss(), errors) <= values(L.HuberLoss(), errors) + math.log(2)).all()
     likely = draw(L.CrossEntropyLoss())
     assert (values(L.FocalLoss("multiclass"), likely) <= values(L.CrossEntropyLoss(), likely)).all()
+
+
+def test_box_losses_among_each_other() -> None:
+    boxes = draw(L.GIoULoss(), samples=40)
+    iou, diou, eiou = (values(cls(), boxes) for cls in (L.IoULoss, L.DIoULoss, L.EIoULoss))
+    assert (iou <= diou).all()
+    assert (diou <= eiou).all()
+    assert (diou <= values(L.CIoULoss(), boxes)).all()
+    corners = values(L.CDIoULoss(), boxes) - iou
+    for base, loss in (("giou", L.GIoULoss()), ("diou", L.DIoULoss()), ("ciou", L.CIoULoss())):
+        np.testing.assert_allclose(values(L.CDIoULoss(base=base), boxes) - corners, values(loss, boxes), rtol=1e-12)
+    wise = values(L.WIoULoss(), boxes)
+    np.testing.assert_allclose(wise, np.exp(diou - iou) * iou, rtol=1e-12)
+    logarithm = values(L.IoULoss(form="log", floor=0.25), boxes)
+    np.testing.assert_allclose(logarithm, -np.log(np.maximum(1 - iou, 0.25)), rtol=1e-12)
+
+
+def test_focal_eiou_is_a_weighted_mean() -> None:
+    boxes = draw(L.GIoULoss(), samples=40)
+    weight = (1 - values(L.IoULoss(), boxes)) ** 0.5
+    expected = np.average(values(L.EIoULoss(), boxes), weights=weight)
+    assert L.FocalEIoULoss()(boxes.prediction, boxes.target) == pytest.approx(expected, rel=1e-12)
+
+
+def test_mpdiou_measures_in_the_size_of_the_image() -> None:
+    """The penalty is that of the enclosing box where the image is that box, and quarter of it in one twice as large."""
+    pair = np.array([[0.0, 0, 4, 1]]), np.array([[2.0, 1, 6, 3]])
+    iou, own = L.IoULoss()(*pair), L.MPDIoULoss()(*pair)
+    assert L.MPDIoULoss(image_size=(6, 3))(*pair) == pytest.approx(own, rel=1e-12)
+    assert L.MPDIoULoss(image_size=(12, 6))(*pair) - iou == pytest.approx((own - iou) / 4, rel=1e-9)
+    with pytest.raises(ValueError, match="`image_size` must be two numbers"):
+        L.MPDIoULoss(image_size=(1, 2, 3))
+
+
+def test_siou_punishes_distance() -> None:
+    """What mmdetection's default forgets: disjoint boxes of one shape cost more, the further apart they are."""
+    near, far = ([[0.0, 0, 1, 1]], [[2.0, 2, 3, 3]]), ([[0.0, 0, 1, 1]], [[5.0, 5, 6, 6]])
+    assert 1 < L.SIoULoss()(*map(np.array, near)) < L.SIoULoss()(*map(np.array, far))
 
 
 def values_of_hull(boxes: Batch) -> np.ndarray:

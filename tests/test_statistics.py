@@ -16,23 +16,28 @@ ALL = [loss for cls in lossary.catalogue() for loss in variants(cls) if loss.red
 
 
 def halves(batch: Batch) -> list[Batch]:
-    return [Batch(batch.prediction[:1], batch.target[:1]), Batch(batch.prediction[1:], batch.target[1:])]
+    return [batch[:1], batch[1:]]
 
 
 @pytest.mark.parametrize("loss", [loss for loss in ALL if loss.decomposable], ids=repr)
 def test_shards_add_up(loss: Loss) -> None:
     batch = draw(loss)
-    parts = [loss.statistics(b.prediction, b.target) for b in halves(batch)]
-    np.testing.assert_allclose(loss.finalize(sum(parts)), loss(batch.prediction, batch.target), rtol=1e-12)
+    parts = [loss.statistics(b.prediction, b.target, **b.keywords) for b in halves(batch)]
+    whole = loss(batch.prediction, batch.target, **batch.keywords)
+    np.testing.assert_allclose(loss.finalize(sum(parts)), whole, rtol=1e-12)
     assert type(sum(parts)) is type(parts[0])
 
 
 @pytest.mark.parametrize("loss", [loss for loss in defaults() if loss.decomposable], ids=repr)
 def test_gradient_through_summed_statistics(loss: Loss) -> None:
     batch = draw(loss)
-    prediction, target, _ = tensors("torch", batch, "float64")
+    prediction, target, keywords = tensors("torch", batch, "float64")
     prediction.requires_grad_()
-    loss.finalize(loss.statistics(prediction[:1], target[:1]) + loss.statistics(prediction[1:], target[1:])).backward()
+    parts = [
+        loss.statistics(prediction[s], target[s], **{name: x[s] for name, x in keywords.items()})
+        for s in (slice(1), slice(1, None))
+    ]
+    loss.finalize(sum(parts)).backward()
     np.testing.assert_allclose(to_numpy(prediction.grad), run_torch(loss, batch)[1], rtol=1e-9, atol=1e-15)
 
 
@@ -68,7 +73,9 @@ def test_sums_of_losses_have_statistics_too() -> None:
     loss = lossary.DiceLoss("multiclass", per="batch") + 0.5 * lossary.CrossEntropyLoss(ignore_index=1)
     batch = draw(lossary.CrossEntropyLoss(ignore_index=1))
     parts = [loss.statistics(b.prediction, b.target) for b in halves(batch)]
-    np.testing.assert_allclose(loss.finalize(sum(parts)), loss(batch.prediction, batch.target), rtol=1e-12)
+    np.testing.assert_allclose(
+        loss.finalize(sum(parts)), loss(batch.prediction, batch.target, **batch.keywords), rtol=1e-12
+    )
 
 
 def test_statistics_are_pytrees() -> None:
@@ -91,6 +98,6 @@ def test_images_neither_order_nor_company_matters(loss: OverlapLoss) -> None:
     loss = loss.replace(per="image", reduction="none")
     batch = draw(loss)
     alone = [loss(batch.prediction[i : i + 1], batch.target[i : i + 1])[0] for i in range(3)]
-    np.testing.assert_allclose(loss(batch.prediction, batch.target), alone, rtol=1e-12)
+    np.testing.assert_allclose(loss(batch.prediction, batch.target, **batch.keywords), alone, rtol=1e-12)
     backwards = loss(batch.prediction[::-1], batch.target[::-1])
     np.testing.assert_allclose(backwards[::-1], alone, rtol=1e-12)

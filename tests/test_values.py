@@ -29,14 +29,14 @@ def test_every_loss_has_a_reference(cls: type[Loss]) -> None:
 @pytest.mark.parametrize("loss", ALL, ids=repr)
 def test_value(loss: Loss, regime: str) -> None:
     batch = draw(loss, regime)
-    close(loss(batch.prediction, batch.target), evaluate(loss, batch))
+    close(loss(batch.prediction, batch.target, **batch.keywords), evaluate(loss, batch))
 
 
 @pytest.mark.parametrize("regime", REGIMES)
 @pytest.mark.parametrize("loss", [loss for loss in ALL if takes_dense(loss)], ids=repr)
 def test_soft_targets(loss: Loss, regime: str) -> None:
     batch = draw(loss, regime, dense=True)
-    close(loss(batch.prediction, batch.target), evaluate(loss, batch))
+    close(loss(batch.prediction, batch.target, **batch.keywords), evaluate(loss, batch))
 
 
 @pytest.mark.parametrize("loss", ALL, ids=repr)
@@ -46,12 +46,12 @@ def test_mask_weight_and_normalizer(loss: Loss) -> None:
     shape = unreduced_shape(loss, batch)
     mask, weight = rng.uniform(size=shape) < 0.7, rng.uniform(0, 2, size=shape)
     call = {"mask": mask, "sample_weight": weight}
-    close(loss(batch.prediction, batch.target, **call), evaluate(loss, batch, **call))
+    close(loss(batch.prediction, batch.target, **batch.keywords, **call), evaluate(loss, batch, **call))
     leading = {"mask": mask, "sample_weight": weight.reshape(shape[0], -1)[:, 0]}
-    close(loss(batch.prediction, batch.target, **leading), evaluate(loss, batch, **leading))
+    close(loss(batch.prediction, batch.target, **batch.keywords, **leading), evaluate(loss, batch, **leading))
     if loss.reduction != "none":
         close(
-            loss(batch.prediction, batch.target, mask=mask, normalizer=7.5),
+            loss(batch.prediction, batch.target, **batch.keywords, mask=mask, normalizer=7.5),
             evaluate(loss, batch, mask=mask, normalizer=7.5),
         )
 
@@ -66,7 +66,7 @@ def test_labels_and_one_hot_agree(loss: ClassificationLoss) -> None:
     if loss.task == "multiclass":
         axis = loss.class_axis % batch.prediction.ndim
         target = np.moveaxis(np.eye(batch.prediction.shape[axis])[batch.target], -1, axis)
-    close(loss(batch.prediction, target), loss(batch.prediction, batch.target))
+    close(loss(batch.prediction, target), loss(batch.prediction, batch.target, **batch.keywords))
 
 
 @pytest.mark.parametrize("loss", [loss for loss in ALL if not isinstance(loss, OverlapLoss)], ids=repr)
@@ -80,8 +80,8 @@ def test_ignored_places_could_as_well_not_be_there(loss: Loss) -> None:
     spoiled = Batch(
         np.where(keep.reshape(-1, *[1] * (batch.prediction.ndim - 1)), batch.prediction, np.nan), batch.target
     )
-    with_mask = np.asarray(loss(spoiled.prediction, spoiled.target, mask=mask))
-    without = loss(batch.prediction[keep], batch.target[keep])
+    with_mask = np.asarray(loss(spoiled.prediction, spoiled.target, **batch.keywords, mask=mask))
+    without = loss(batch[keep].prediction, batch[keep].target, **batch[keep].keywords)
     close(with_mask[keep] if loss.reduction == "none" else with_mask, without)
 
 
@@ -90,5 +90,5 @@ def test_margin_labels_in_both_conventions(loss: MarginLoss) -> None:
     if loss.task == "multiclass" or loss.ignore_index is not None:
         pytest.skip("labels are class indices, or one of the two is the ignored one")
     batch = draw(loss)
-    close(loss(batch.prediction, 2 * batch.target - 1), loss(batch.prediction, batch.target))
-    close(loss(batch.prediction, batch.target > 0), loss(batch.prediction, batch.target))
+    close(loss(batch.prediction, 2 * batch.target - 1), loss(batch.prediction, batch.target, **batch.keywords))
+    close(loss(batch.prediction, batch.target > 0), loss(batch.prediction, batch.target, **batch.keywords))

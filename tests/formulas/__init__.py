@@ -5,11 +5,13 @@ A new loss enters its formula with `@formula(lossary.NewLoss)`; what that takes,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import mpmath
 
+import lossary
 from lossary.core.loss import Loss
 
 mpmath.mp.dps = 50
@@ -21,6 +23,9 @@ FORMULAS: dict[type[Loss], Callable[..., Any]] = {}
 CONSTANTS: dict[type[Loss], Callable[..., dict[str, Any]]] = {}
 """What the gradient of a loss holds constant, as keywords of its formula, from the same arguments."""
 
+FINISH: dict[type[Loss], Callable[[float], float]] = {lossary.RMSELoss: math.sqrt}
+"""What a loss makes of the reduced number."""
+
 
 def formula(cls: type[Loss]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def enter(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,6 +35,20 @@ def formula(cls: type[Loss]) -> Callable[[Callable[..., Any]], Callable[..., Any
     return enter
 
 
-from formulas import box, divergence, likelihood, margin, region, residual  # noqa: E402
+from formulas import box, divergence, likelihood, margin, pointwise, region, residual, sigmoid  # noqa: E402
 
-__all__ = ["CONSTANTS", "FORMULAS", "box", "divergence", "formula", "likelihood", "margin", "mpf", "region", "residual"]
+__all__ = [
+    "CONSTANTS",
+    "FINISH",
+    "FORMULAS",
+    "box",
+    "divergence",
+    "formula",
+    "likelihood",
+    "margin",
+    "mpf",
+    "pointwise",
+    "region",
+    "residual",
+    "sigmoid",
+]

@@ -15,6 +15,11 @@ def _(loss: Any, m: mpf) -> mpf:
     return max(mpf(0), 1 - m) ** mpf(loss.power)
 
 
+@formula(lossary.ZeroOneLoss)
+def _(loss: Any, m: mpf) -> mpf:
+    return mpf(m <= 0)
+
+
 @formula(lossary.ExponentialLoss)
 def _(loss: Any, m: mpf) -> mpf:
     return mpmath.exp(-m)

@@ -32,7 +32,12 @@ def test_focal_of_soft_targets_differs():
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize(
-    ("ours", "theirs"), [(L.GIoULoss, "generalized_box_iou_loss"), (L.CIoULoss, "complete_box_iou_loss")]
+    ("ours", "theirs"),
+    [
+        (L.GIoULoss, "generalized_box_iou_loss"),
+        (L.DIoULoss, "distance_box_iou_loss"),
+        (L.CIoULoss, "complete_box_iou_loss"),
+    ],
 )
 def test_boxes(ours, theirs, reduction):
     """Within 1e-6 on a thousand pairs: torchvision adds 1e-7 to its denominators."""
@@ -70,3 +75,39 @@ def test_inverted_boxes():
     inverted, target = torch.tensor([[2.0, 2, 0, 0]]), torch.tensor([[0.0, 0, 2, 2]])
     assert ops.generalized_box_iou_loss(inverted, target, reduction="mean").abs() < 1e-6
     assert L.GIoULoss()(inverted, target) >= 1
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("iou", "box_iou"),
+        ("giou", "generalized_box_iou"),
+        ("diou", "distance_box_iou"),
+        ("ciou", "complete_box_iou"),
+    ],
+)
+def test_pairwise(ours, theirs):
+    a, b = boxes()
+    a, b = a[:40].double(), b[:25].double()
+    torch.testing.assert_close(
+        getattr(L.boxes, ours)(a, b, pairwise=True), getattr(ops, theirs)(a, b), rtol=1e-6, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.9])
+@pytest.mark.parametrize("whole", [False, True], ids=["any", "whole pixels"])
+def test_nms(threshold, whole):
+    """Equal boxes, equal order; on whole pixels many pairs lie right at the threshold and many scores are equal."""
+    generator = torch.Generator().manual_seed(3)
+    low = torch.rand(4000, 2, generator=generator) * 300
+    found = torch.cat([low, low + 1 + torch.rand(4000, 2, generator=generator) * 40], dim=1)
+    scores = torch.rand(4000, generator=generator)
+    classes = torch.randint(0, 5, (4000,), generator=generator)
+    if whole:
+        found, scores = found.round(), scores.mul(100).round()
+    assert torch.equal(L.boxes.nms(found, scores, threshold), ops.nms(found, scores, threshold))
+    ours = L.boxes.nms(found, scores, threshold, classes=classes)
+    theirs = ops.batched_nms(found, scores, classes, threshold)
+    # torchvision leaves the order of equal scores of different classes open
+    assert sorted(ours.tolist()) == sorted(theirs.tolist())
+    assert torch.equal(scores[ours], scores[theirs])

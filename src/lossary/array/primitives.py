@@ -93,6 +93,19 @@ def log_sigmoid(x: Array) -> Array:
     return -xp.logaddexp(xp.zeros_like(x), -x)
 
 
+def log_odds(x: Array, axis: int) -> Array:
+    """log(p / (1 - p)) of each class of a softmax, exact also where p rounds to 1."""
+    xp, log_p = namespace(x), log_softmax(x, axis)
+    # at most one class: there 1 - p is the sum of the others, because from log p it would lose its digits
+    likely = log_p > -0.5
+    others = xp.where(likely, float("-inf"), x)
+    top = stop_gradient(xp.max(others, axis=axis, keepdims=True))
+    top = xp.where(xp.isinf(top), 0.0, top)
+    rest = top + xp.log(xp.sum(xp.exp(others - top), axis=axis, keepdims=True) + tiny(xp, x))
+    safe = xp.where(likely, -1.0, log_p)
+    return xp.where(likely, x - rest, safe - xp.log(-xp.expm1(safe)))
+
+
 def sigmoid(x: Array) -> Array:
     if is_torch(x):
         import torch
@@ -129,6 +142,18 @@ def power(xp: Namespace, base: Array, exponent: float) -> Array:
 def sqrt(xp: Namespace, x: Array) -> Array:
     """√x for x ≥ 0, with gradient 0 at 0."""
     return apply_where(xp, x > 0, xp.sqrt, x, 0.0)
+
+
+def magnitude(xp: Namespace, x: Array) -> Array:
+    """|x|, with gradient 0 at 0 (JAX takes 1)."""
+    return xp.where(x != 0, xp.abs(x), 0.0) if is_jax(x) else xp.abs(x)
+
+
+def sign(xp: Namespace, x: Array) -> Array:
+    """-1, 0 or 1."""
+    if is_torch(x):
+        return x.sign()  # the portable call writes through a boolean index, which vmap refuses
+    return xp.sign(x)
 
 
 def divide(xp: Namespace, numerator: Array, denominator: Array, fill: float = 0.0) -> Array:
@@ -267,17 +292,21 @@ def _compiling(x: Array) -> bool:
     return torch.compiler.is_compiling()
 
 
-def elementwise(values: Callable[..., Array], slope: Callable[..., Array] | None, xp: Namespace, x: Array) -> Array:
-    """`values(xp, x)`, whose derivative is `slope(xp, x)`.
+def elementwise(
+    values: Callable[..., Array], slope: Callable[..., Array] | None, xp: Namespace, x: Array, *given: Array
+) -> Array:
+    """`values(xp, x, *given)`, whose derivative by x is `slope(xp, x, *given)`.
 
     In eager torch the two are computed in one pass and the graph keeps x and the slope only, where autograd would keep
-    every intermediate. Compilers fuse the formula by themselves, and NumPy has no gradient.
+    every intermediate. Compilers fuse the formula by themselves, and NumPy has no gradient. Where a gradient by what is
+    given is wanted too, autograd finds it.
     """
-    if slope is not None and is_torch(x) and not _compiling(x) and x.requires_grad:
+    wanted = slope is not None and is_torch(x) and not _compiling(x) and x.requires_grad
+    if wanted and not any(g.requires_grad for g in given):
         from lossary.array.torch_native import Elementwise
 
-        return Elementwise.apply(values, slope, x)[0]  # pyright: ignore
-    return values(xp, x)
+        return Elementwise.apply(values, slope, x, *given)[0]  # pyright: ignore
+    return values(xp, x, *given)
 
 
 def sizes(x: Array) -> tuple[int | None, ...]:
@@ -310,15 +339,18 @@ __all__ = [
     "eager",
     "elementwise",
     "flatten_from",
+    "log_odds",
     "log_sigmoid",
     "log_softmax",
     "lookup",
+    "magnitude",
     "numbers",
     "pick",
     "power",
     "region_sums",
     "running_sum",
     "sigmoid",
+    "sign",
     "size",
     "sizes",
     "softmax",

@@ -27,6 +27,7 @@ cos = tf.cos
 exp = tf.exp
 expm1 = tf.math.expm1
 floor = tf.floor
+ceil = tf.math.ceil
 log = tf.math.log
 log1p = tf.math.log1p
 sign = tf.sign
@@ -45,6 +46,7 @@ logical_not = tf.logical_not
 zeros_like = tf.zeros_like
 ones_like = tf.ones_like
 stack = tf.stack
+concat = tf.concat
 expand_dims = tf.expand_dims
 reshape = tf.reshape
 squeeze = tf.squeeze
@@ -52,10 +54,11 @@ squeeze = tf.squeeze
 
 def _pair(x: Any, y: Any) -> tuple[Any, Any]:
     """Two operands of one dtype: a Python number takes the dtype of the array beside it."""
+    # (`tf.cast` would make a float32 of the number on the way)
     if not tf.is_tensor(x):
-        return tf.cast(x, y.dtype), y
+        return tf.convert_to_tensor(x, y.dtype), y
     if not tf.is_tensor(y):
-        return x, tf.cast(y, x.dtype)
+        return x, tf.convert_to_tensor(y, x.dtype)
     return x, y
 
 
@@ -127,6 +130,10 @@ def take(x: Any, indices: Any, axis: int = 0) -> Any:
 
 def argsort(x: Any, axis: int = -1, descending: bool = False) -> Any:
     return tf.argsort(x, axis=axis, direction="DESCENDING" if descending else "ASCENDING", stable=True)
+
+
+def sort(x: Any, axis: int = -1, descending: bool = False) -> Any:
+    return tf.sort(x, axis=axis, direction="DESCENDING" if descending else "ASCENDING")
 
 
 def cumulative_sum(x: Any, axis: int) -> Any:

@@ -10,7 +10,7 @@ import torch
 
 
 class Elementwise(torch.autograd.Function):
-    """A function of one tensor, element by element, with its known derivative.
+    """A function of one tensor, element by element, with its known derivative; `given` tensors have none.
 
     The forward pass computes value and slope together. When a gradient of the gradient is asked for, the slope is
     computed again from the saved input, so that autograd can differentiate it; a saved slope would be a constant.
@@ -20,36 +20,37 @@ class Elementwise(torch.autograd.Function):
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        values: Callable[..., torch.Tensor], slope: Callable[..., torch.Tensor], x: torch.Tensor
+        values: Callable[..., torch.Tensor], slope: Callable[..., torch.Tensor], x: torch.Tensor, *given: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return values(xp, x), slope(xp, x)
+        return values(xp, x, *given), slope(xp, x, *given)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
-        _, ctx.slope, x = inputs
+        _, ctx.slope, x, *given = inputs
         ctx.mark_non_differentiable(output[1])
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, output[1])
-        ctx.save_for_forward(x, output[1])
+        ctx.save_for_backward(x, output[1], *given)
+        ctx.save_for_forward(x, output[1], *given)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[None, None, torch.Tensor | None]:
+    def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         gradient = gradients[0]
+        x, slope, *given = ctx.saved_tensors
+        none = [None] * len(given)
         if gradient is None:
-            return None, None, None
-        x, slope = ctx.saved_tensors
+            return None, None, None, *none
         if torch.is_grad_enabled():
-            slope = ctx.slope(xp, x)
-        return None, None, gradient * slope
+            slope = ctx.slope(xp, x, *given)
+        return None, None, gradient * slope, *none
 
     @staticmethod
     def jvp(ctx: Any, *tangents: torch.Tensor | None) -> tuple[torch.Tensor | None, None]:
         tangent = tangents[2]
         if tangent is None:
             return None, None
-        x, _ = ctx.saved_tensors
+        x, _, *given = ctx.saved_tensors
         # from the input, not the saved slope: forward over reverse differentiates this once more
-        return tangent * ctx.slope(xp, x), None
+        return tangent * ctx.slope(xp, x, *given), None
 
 
 def scatter_classes(values: torch.Tensor, index: torch.Tensor, classes: int) -> torch.Tensor:

@@ -10,6 +10,7 @@ from lossary.cli.catalogue import list_losses, show
 from lossary.cli.compare import compare
 from lossary.cli.errors import Verbs
 from lossary.cli.plot import UNKNOWN_OPTIONS, plot
+from lossary.cli.simulate import simulate
 
 app = typer.Typer(name="lossary", cls=Verbs, no_args_is_help=True, add_completion=False)
 
@@ -36,6 +37,7 @@ app.command("list")(list_losses)
 app.command()(show)
 app.command(context_settings=UNKNOWN_OPTIONS)(plot)
 app.command()(compare)
+app.command()(simulate)
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from lossary.array.namespace import (
     to_numpy,
 )
 from lossary.array.primitives import sizes
+from lossary.core.options import Domain
 
 Shape = tuple[int | None, ...]
 
@@ -107,8 +108,11 @@ def is_integer(x: Array) -> bool:
     return "int" in text or "bool" in text
 
 
-def operands(name: str, declared: tuple[str, ...], given: Mapping[str, Any]) -> None:
+def operands(name: str, declared: tuple[str, ...], given: Mapping[str, Any], needed: tuple[str, ...] = ()) -> None:
     """Refuses arguments that the loss does not take, and misses those it needs."""
+    for argument in needed:
+        if given.get(argument) is None:
+            raise TypeError(f"{name}: the call needs `{argument}`: pass `{argument}=...`")
     for argument in given:
         if argument not in declared:
             takes = f"it takes {', '.join(declared)}" if declared else "it takes none beyond the common ones"
@@ -123,7 +127,7 @@ def agree(a: Shape, b: Shape) -> bool:
     return len(a) == len(b) and all(m is None or n is None or m == n for m, n in zip(a, b, strict=True))
 
 
-def same_shape(name: str, prediction: Array, target: Array, argument: str = "target") -> None:
+def same_shape(name: str, prediction: Array, target: Array, argument: str = "target", of: str = "prediction") -> None:
     p, t = sizes(prediction), sizes(target)
     if agree(p, t):
         return
@@ -131,8 +135,7 @@ def same_shape(name: str, prediction: Array, target: Array, argument: str = "tar
     if tuple(n for n in p if n != 1) == tuple(n for n in t if n != 1):
         hint = " They differ by axes of length 1: squeeze or reshape one of them."
     raise ValueError(
-        f"{name}: `prediction` has shape {p} and `{argument}` {t}; they must have the same shape, nothing is "
-        f"broadcast.{hint}"
+        f"{name}: `{of}` has shape {p} and `{argument}` {t}; they must have the same shape, nothing is broadcast.{hint}"
     )
 
 
@@ -185,6 +188,19 @@ def within(
             f"{name}: `{argument}` must lie in [{low:g}, {high:g}]; got {shown(value)} at {position}."
             + (f" {hint}" if hint else "")
         )
+
+
+def in_domain(name: str, argument: str, x: Array, domain: Domain, where: Array | None = None) -> None:
+    """Every counted value of `x` lies in a domain; NaN lies in none."""
+    values = to_numpy(x)
+    low = values > domain.low if domain.above else values >= domain.low
+    high = values < domain.high if domain.below else values <= domain.high
+    bad = ~(low & high)
+    if where is not None:
+        bad &= np.broadcast_to(to_numpy(where), bad.shape)
+    if bad.any():
+        value, position = first_bad(x, bad)
+        raise ValueError(f"{name}: `{argument}` must be {domain}; got {shown(value)} at {position}.")
 
 
 def labels(name: str, target: Array, low: int, high: int, ignore_index: int | None, where: Array | None = None) -> None:

@@ -83,9 +83,12 @@ def snake(name: str) -> str:
 
     >>> [snake(n) for n in ("FocalLoss", "CIoULoss", "KLDivLoss", "CrossEntropyLoss", "L1Loss", "SmoothL1Loss")]
     ['focal', 'ciou', 'kl_div', 'cross_entropy', 'l1', 'smooth_l1']
+    >>> [snake(n) for n in ("IoULoss", "CDIoULoss", "FocalEIoULoss", "AlphaIoULoss")]
+    ['iou', 'cdiou', 'focal_eiou', 'alpha_iou']
     """
     words = re.sub(r"IoU", "Iou", name.removesuffix("Loss"))
-    words = re.sub(r"(?<=[A-Z])Iou", "iou", words)  # a letter before IoU belongs to the same word
+    # capitals before IoU belong to the same word
+    words = re.sub(r"([A-Z])([A-Z]*)Iou", lambda m: f"{m[1]}{m[2].lower()}iou", words)
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", words).lower()
 
 

@@ -18,8 +18,9 @@ Empty = Literal["zero", "nan", "raise"]
 class Terms(NamedTuple):
     """The unreduced loss, weighted and 0 where a place does not count, and what the denominators need.
 
-    `counted` is a bool array of the shape of `values`, or None where all count. `weight` is what "weighted_mean"
-    divides by: the weight of each place, 0 where it does not count, or None where every weight is 1.
+    `counted` is a bool array of the shape of `values` (or the share with which each place counts), or None where all
+    count. `weight` is what "weighted_mean" divides by: the weight of each place, 0 where it does not count, or None
+    where every weight is 1.
     """
 
     values: Array

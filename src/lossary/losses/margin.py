@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lossary.array.namespace import Array, Namespace
+from lossary.array.primitives import sign
 from lossary.core.families import MarginLoss
 from lossary.core.families.classification import Task
 from lossary.core.loss import loss
@@ -81,3 +82,42 @@ class ExponentialLoss(MarginLoss):
 
     def slope(self, xp: Namespace, margin: Array) -> Array:
         return -xp.exp(-margin)
+
+
+@loss(
+    "Vapnik 1995, The Nature of Statistical Learning Theory, the risk of classification",
+    aliases=("01", "misclassification", "error_rate"),
+    surveys=("S2",),
+    differentiable=False,
+)
+class ZeroOneLoss(MarginLoss):
+    r"""Whether the answer is wrong: what hinge and exponential loss stand in for.
+
+    $$\ell(m) = [m \le 0], \qquad m = y\,f,\ y = \pm 1$$
+
+    Use it to measure and to compare, never to train: its gradient is 0 wherever it exists. A margin of exactly 0 is an
+    answer that the model does not give, and counts as wrong; so hinge and exponential loss bound it everywhere.
+
+    Args:
+        multiclass: the margin of several classes, see `MarginLoss`. `"crammer-singer"` is one minus the accuracy,
+            `"one-vs-all"` the number of classes whose sign is wrong.
+
+    Shapes: binary scores and labels alike, labels ±1, 0/1 or bool; multiclass scores (N, C, *) and labels (N, *). The
+    unreduced loss has the shape of the labels.
+
+    Elsewhere: `sklearn.metrics.zero_one_loss` of predicted labels; there a tie is won by the class of smallest index.
+
+    >>> import numpy as np, lossary
+    >>> scores, target = np.array([[2.0, 1.0], [0.0, 3.0], [1.0, 0.0]]), np.array([0, 0, 0])
+    >>> round(float(lossary.ZeroOneLoss("multiclass")(scores, target)), 4)
+    0.3333
+    """
+
+    task: Task = option(kw_only=False)
+
+    def values(self, xp: Namespace, margin: Array) -> Array:
+        # 1 - sign, so that the result stays in the graph, with gradient 0
+        return xp.where(margin > 0, 1.0 - sign(xp, margin), 1.0)
+
+    def slope(self, xp: Namespace, margin: Array) -> Array:
+        return xp.zeros_like(margin)

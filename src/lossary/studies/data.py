@@ -59,7 +59,8 @@ class Data:
         counts = self.counts()
         if counts is None:
             return None
-        return tuple((counts.sum() / (len(counts) * np.maximum(counts, 1))).tolist())
+        weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
+        return tuple(float(f"{weight:.5g}") for weight in weights)  # short, for they are printed with the loss
 
 
 def load(path: Path, *, dense: bool, seed: int = 0) -> Data:

@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossary.core.compound import SumLoss
-from lossary.core.families import BoxLoss, DivergenceLoss, LikelihoodLoss, MarginLoss, ResidualLoss
+from lossary.core.families import (
+    BalancedLoss,
+    BoxLoss,
+    DivergenceLoss,
+    LikelihoodLoss,
+    MarginLoss,
+    PointwiseLoss,
+    SigmoidLoss,
+)
 from lossary.core.families.classification import ClassificationLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss
@@ -67,8 +75,11 @@ def _task(loss: Loss) -> str:
 
 
 def _residual(loss: Loss, error: float) -> Pair:
-    # a target of 1, so that losses relative to the target have a value; one sample of one number
-    return np.array([[1.0 + error]]), np.array([[1.0]])
+    # a target of 1, so that losses relative to the target have a value, or one that keeps the axis inside the domain of
+    # predictions; one sample of one number
+    lows = [part.domain("prediction").low for part in parts(loss) if isinstance(part, PointwiseLoss)]
+    target = max(1.0, *(low + 4.0 for low in lows))
+    return np.array([[target + error]]), np.array([[target]])
 
 
 def _scores(loss: Loss, score: float) -> Pair:
@@ -210,8 +221,10 @@ RATIO = Axis(
 )
 
 AXES: dict[type[Loss], tuple[Axis, ...]] = {
-    ResidualLoss: (ERROR,),
+    PointwiseLoss: (ERROR,),
     LikelihoodLoss: (PROBABILITY, MARGIN, SHARE),
+    BalancedLoss: (SHARE,),  # what one place costs depends on how many there are of its kind
+    SigmoidLoss: (PROBABILITY, MARGIN, SHARE),
     MarginLoss: (MARGIN,),
     DivergenceLoss: (TWO_CLASSES,),
     OverlapLoss: (SHARE,),

@@ -67,12 +67,12 @@ def draw(lines: Sequence[Curve]) -> Figure:
     left, right = figure.subplots(1, 2)
     what = f"loss ℓ: {named[0]}" if len(lines) == 1 else "loss ℓ"
     for panel, title in ((left, what), (right, axis.slope_label)):
-        _frame(panel, title, axis.label, axis.logarithmic)
+        frame(panel, title, axis.label, axis.logarithmic)
     for index, (line, name) in enumerate(zip(lines, named, strict=True)):
-        look = _look(index)
-        left.plot(line.x, line.value, label=name, **look)
-        right.plot(line.x, line.slope, **look)
-        _mark_jumps(left, line.x, line.value, look["color"])
+        style = look(index)
+        left.plot(line.x, line.value, label=name, **style)
+        right.plot(line.x, line.slope, **style)
+        _mark_jumps(left, line.x, line.value, style["color"])
     left.set_ylim(*_window([line.value for line in lines]))
     right.set_ylim(*_window([line.slope for line in lines]))
     if axis.scene:
@@ -167,7 +167,8 @@ def _columns(names: Sequence[str]) -> int:
 # --- the panels -------------------------------------------------------------------------------------------------------
 
 
-def _look(index: int) -> dict[str, Any]:
+def look(index: int) -> dict[str, Any]:
+    """Colour and line of the curve with that number."""
     return {
         "color": _COLOURS[index % len(_COLOURS)],
         "linestyle": _STYLES[index % len(_STYLES)],
@@ -176,7 +177,8 @@ def _look(index: int) -> dict[str, Any]:
     }
 
 
-def _frame(panel: Axes, title: str, label: str, logarithmic: bool) -> None:
+def frame(panel: Axes, title: str, label: str, logarithmic: bool) -> None:
+    """Titles, grid and ticks of a panel."""
     panel.set_title(title, fontsize=11, color=_INK, loc="left")
     panel.set_xlabel(label, fontsize=10, color=_INK)
     panel.grid(color=_FAINT, linewidth=0.7)

@@ -1,23 +1,32 @@
 """The families: a loss is a formula on one quantity, and what it takes to get there is done once, here."""
 
+from lossary.core.families.balanced import BalancedLoss
 from lossary.core.families.box import BoxLoss, BoxPair
 from lossary.core.families.classification import ClassBatch, ClassificationLoss, Task
 from lossary.core.families.divergence import DivergenceLoss
+from lossary.core.families.foreground import ForegroundMean
 from lossary.core.families.likelihood import LikelihoodLoss
 from lossary.core.families.margin import MarginLoss
+from lossary.core.families.pointwise import Pair, PointwiseLoss
 from lossary.core.families.region import Counts, RegionLoss
 from lossary.core.families.residual import ResidualLoss
+from lossary.core.families.sigmoid import SigmoidLoss
 
 __all__ = [
+    "BalancedLoss",
     "BoxLoss",
     "BoxPair",
     "ClassBatch",
     "ClassificationLoss",
     "Counts",
     "DivergenceLoss",
+    "ForegroundMean",
     "LikelihoodLoss",
     "MarginLoss",
+    "Pair",
+    "PointwiseLoss",
     "RegionLoss",
     "ResidualLoss",
+    "SigmoidLoss",
     "Task",
 ]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Mapping
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
 from lossary.array.namespace import Array, Namespace, to_numpy
-from lossary.array.primitives import divide, sizes, stop_gradient
+from lossary.array.primitives import divide, sizes, sqrt, stop_gradient
 from lossary.core import contract
 from lossary.core.families.elements import keep, places, weighted
 from lossary.core.loss import Loss, Taxonomy, family
@@ -37,13 +37,32 @@ class Corners(NamedTuple):
         return self.y2 - self.y1
 
 
-class BoxPair:
-    """Two boxes and the geometry between them.
+T = TypeVar("T")
 
-    Every quantity here is a ratio, so it does not change when both boxes move or grow together. The coordinates are
-    therefore taken relative to the enclosing box, whose longer side becomes 1: that leaves values and gradients as
+
+class once(Generic[T]):  # noqa: N801 (it is written as `property` is)
+    """A property that is computed at its first use: `functools.cached_property` without the lock of Python 3.11, which
+    torch.compile cannot follow."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self.compute = compute
+        self.name = compute.__name__
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, instance: Any, owner: type | None = None) -> T:
+        value = self.compute(instance)
+        setattr(instance, self.name, value)  # found there from now on, before this descriptor
+        return value
+
+
+class BoxPair:
+    """Two boxes and the geometry between them; every quantity is computed at most once.
+
+    Nearly every quantity here is a ratio, so it does not change when both boxes move or grow together. The coordinates
+    are therefore taken relative to the enclosing box, whose longer side becomes 1: that leaves values and gradients as
     they are, and nothing over- or underflows, whether boxes are 1e-6 or 1e6 pixels wide. Shift and scale are constants
-    in the gradient, which is exact because the derivative by either is 0.
+    in the gradient, which is exact because the derivative by either is 0. Lengths in the caller's unit are those of
+    here times `scale`.
     """
 
     def __init__(self, xp: Namespace, prediction: Corners, target: Corners) -> None:
@@ -51,7 +70,7 @@ class BoxPair:
         left, top = xp.minimum(prediction.x1, target.x1), xp.minimum(prediction.y1, target.y1)
         right, bottom = xp.maximum(prediction.x2, target.x2), xp.maximum(prediction.y2, target.y2)
         side = xp.maximum(right - left, bottom - top)
-        scale = stop_gradient(xp.where(side > 0, side, 1.0))  # two equal points have no scale
+        self.scale = scale = stop_gradient(xp.where(side > 0, side, 1.0))  # two equal points have no scale
         x, y = stop_gradient(left), stop_gradient(top)
 
         def relative(box: Corners) -> Corners:
@@ -61,7 +80,7 @@ class BoxPair:
 
     # --- overlap ----------------------------------------------------------------------------------------------------
 
-    @property
+    @once
     def intersection(self) -> Array:
         xp, p, t = self.xp, self.prediction, self.target
         width = xp.minimum(p.x2, t.x2) - xp.maximum(p.x1, t.x1)
@@ -69,12 +88,12 @@ class BoxPair:
         zero = xp.zeros_like(width)
         return xp.maximum(width, zero) * xp.maximum(height, zero)
 
-    @property
+    @once
     def union(self) -> Array:
         p, t = self.prediction, self.target
         return p.width * p.height + t.width * t.height - self.intersection
 
-    @property
+    @once
     def iou(self) -> Array:
         """Intersection over union; for boxes without area 1 where they are equal and 0 where not."""
         xp, p, t = self.xp, self.prediction, self.target
@@ -85,32 +104,81 @@ class BoxPair:
 
     # --- the enclosing box ------------------------------------------------------------------------------------------
 
-    @property
+    @once
     def hull_width(self) -> Array:
         xp, p, t = self.xp, self.prediction, self.target
         return xp.maximum(p.x2, t.x2) - xp.minimum(p.x1, t.x1)
 
-    @property
+    @once
     def hull_height(self) -> Array:
         xp, p, t = self.xp, self.prediction, self.target
         return xp.maximum(p.y2, t.y2) - xp.minimum(p.y1, t.y1)
 
-    @property
+    @once
     def hull_gap(self) -> Array:
         """|C∖(A∪B)|/|C|, the share of the enclosing box that neither box covers."""
         area = self.hull_width * self.hull_height
         return divide(self.xp, area - self.union, area)
 
-    @property
+    @once
+    def squared_diagonal(self) -> Array:
+        """c², of the enclosing box."""
+        return self.hull_width**2 + self.hull_height**2
+
+    # --- position ---------------------------------------------------------------------------------------------------
+
+    @once
+    def center_offset(self) -> tuple[Array, Array]:
+        """From the centre of the target to that of the prediction."""
+        p, t = self.prediction, self.target
+        return (p.x1 + p.x2 - t.x1 - t.x2) / 2, (p.y1 + p.y2 - t.y1 - t.y2) / 2
+
+    @once
+    def squared_center_offset(self) -> Array:
+        """ρ²."""
+        dx, dy = self.center_offset
+        return dx**2 + dy**2
+
+    @once
     def center_distance(self) -> Array:
         """ρ²/c²: squared distance of the centres over squared diagonal of the enclosing box."""
+        return divide(self.xp, self.squared_center_offset, self.squared_diagonal)
+
+    @once
+    def center_share(self) -> tuple[Array, Array]:
+        """The centre's offset over the side of the enclosing box, along each axis."""
+        dx, dy = self.center_offset
+        return divide(self.xp, dx, self.hull_width), divide(self.xp, dy, self.hull_height)
+
+    @once
+    def squared_corner_offsets(self) -> tuple[Array, Array, Array, Array]:
+        """The squared distances of the corners top left, top right, bottom right, bottom left from their targets."""
         p, t = self.prediction, self.target
-        dx, dy = (p.x1 + p.x2 - t.x1 - t.x2) / 2, (p.y1 + p.y2 - t.y1 - t.y2) / 2
-        return divide(self.xp, dx**2 + dy**2, self.hull_width**2 + self.hull_height**2)
+        left, top, right, bottom = (p.x1 - t.x1) ** 2, (p.y1 - t.y1) ** 2, (p.x2 - t.x2) ** 2, (p.y2 - t.y2) ** 2
+        return left + top, right + top, right + bottom, left + bottom
+
+    @once
+    def corner_distance(self) -> Array:
+        """The mean distance of the four corners over the diagonal of the enclosing box, in [0, 1]."""
+        xp = self.xp
+        top_left, top_right, bottom_right, bottom_left = (sqrt(xp, d) for d in self.squared_corner_offsets)
+        return divide(xp, (top_left + top_right + bottom_right + bottom_left) / 4, sqrt(xp, self.squared_diagonal))
 
     # --- shape ------------------------------------------------------------------------------------------------------
 
-    @property
+    @once
+    def side_difference(self) -> tuple[Array, Array]:
+        """Width and height of the prediction less those of the target."""
+        p, t = self.prediction, self.target
+        return p.width - t.width, p.height - t.height
+
+    @once
+    def side_distance(self) -> Array:
+        """Δw²/C_w² + Δh²/C_h²: the differences of the sides over those of the enclosing box, squared."""
+        xp, (dw, dh) = self.xp, self.side_difference
+        return divide(xp, dw, self.hull_width) ** 2 + divide(xp, dh, self.hull_height) ** 2
+
+    @once
     def aspect_difference(self) -> Array:
         """v = 4/π²·(arctan(w/h) - arctan(w'/h'))², in [0, 1]; a point has the aspect of the other box."""
         xp = self.xp
@@ -123,6 +191,23 @@ class BoxPair:
         p, t = self.prediction, self.target
         points = xp.logical_or(xp.logical_and(p.width <= 0, p.height <= 0), xp.logical_and(t.width <= 0, t.height <= 0))
         return 4 / math.pi**2 * xp.where(points, 0.0, angles[0] - angles[1]) ** 2
+
+    @once
+    def aspect_penalty(self) -> Array:
+        """α·v with α = v/((1-IoU)+v) held constant (Zheng et al. 2020, eq. 11)."""
+        v = self.aspect_difference
+        return stop_gradient(divide(self.xp, v, 1.0 - self.iou + v)) * v
+
+    # --- other pairs ------------------------------------------------------------------------------------------------
+
+    def scaled(self, ratio: float) -> BoxPair:
+        """Both boxes grown or shrunk about their own centres."""
+
+        def scale(box: Corners) -> Corners:
+            x, y, w, h = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2, box.width * ratio / 2, box.height * ratio / 2
+            return Corners(x - w, y - h, x + w, y + h)
+
+        return BoxPair(self.xp, scale(self.prediction), scale(self.target))
 
 
 class Boxes(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from lossary.array.namespace import Array, Namespace, eager, on_cpu
 from lossary.array.primitives import along, log_softmax, lookup, sigmoid, sizes, softmax, tiny
@@ -20,8 +20,9 @@ Task = Literal["binary", "multilabel", "multiclass"]
 class ClassBatch:
     """A prepared batch of scores and labels.
 
-    Exactly one of `index` and `share` is set. `index` holds valid class indices (multiclass) or 0 and 1 (otherwise);
-    `share` the probability that the target gives to each class, in the shape of `scores`.
+    Exactly one of `index` and `share` is set. `index` holds valid class indices (multiclass; floating where labels may
+    lie between classes) or 0 and 1 (otherwise); `share` the probability that the target gives to each class, in the
+    shape of `scores`.
     """
 
     xp: Namespace
@@ -94,6 +95,8 @@ class ClassificationLoss(Loss):
     class_weight: Sequence[float] | None = option(default=None, low=0)
 
     reads_probabilities = True  # whether the scores are logits of probabilities (margins are not)
+    one_per_class: ClassVar[tuple[str, ...]] = ("class_weight",)  # options that may hold one number per class
+    reads_between = False  # whether a label may lie between two classes, as a number between two bins does
 
     def check_options(self) -> None:
         super().check_options()
@@ -104,7 +107,8 @@ class ClassificationLoss(Loss):
             )
 
     def preparation_key(self) -> tuple[Any, ...]:
-        return ("classes", self.task, self.class_axis, self.ignore_index, self.takes_logits, self.reads_probabilities)
+        reads = (self.takes_logits, self.reads_probabilities, self.reads_between)
+        return ("classes", self.task, self.class_axis, self.ignore_index, *reads)
 
     @property
     def takes_logits(self) -> bool:
@@ -161,11 +165,13 @@ class ClassificationLoss(Loss):
             )
         axis = self.class_axis % ndim
         classes = sizes(prediction)[axis]
-        if self.class_weight is not None and classes is not None and len(self.class_weight) != classes:
-            raise ValueError(
-                f"{name}: `class_weight` has {len(self.class_weight)} numbers, but `prediction` of shape "
-                f"{sizes(prediction)} has {classes} classes along axis {axis}"
-            )
+        for option_name in self.one_per_class:
+            numbers = cast("float | tuple[float, ...] | None", getattr(self, option_name))
+            if isinstance(numbers, tuple) and classes is not None and len(numbers) != classes:
+                raise ValueError(
+                    f"{name}: `{option_name}` has {len(numbers)} numbers, but `prediction` of shape "
+                    f"{sizes(prediction)} has {classes} classes along axis {axis}"
+                )
         return axis
 
     def _target_is_dense(self, prediction: Array, target: Array, axis: int | None) -> bool:
@@ -194,7 +200,7 @@ class ClassificationLoss(Loss):
                 f"{name}: `prediction` has shape {p} with classes on axis {axis}, and `target` {t}; "
                 f"expected class indices of shape {labels} or distributions of shape {p}.{hint}"
             )
-        if not contract.is_integer(target):
+        if not contract.is_integer(target) and not self.reads_between:
             raise TypeError(
                 f"{name}: class indices must be integers; `target` of shape {t} has dtype {target.dtype}. "
                 f"Convert it, or pass distributions of shape {p}."
@@ -219,7 +225,10 @@ class ClassificationLoss(Loss):
         high = classes - 1 if self.task == "multiclass" else 1
         low = 0 if self.reads_probabilities or self.task == "multiclass" else -1
         if eager(target) and (on_cpu(target) or contract.checking(target)):
-            contract.labels(name, target, low, high, self.ignore_index, counted)
+            if contract.is_integer(target):
+                contract.labels(name, target, low, high, self.ignore_index, counted)
+            else:
+                contract.within(name, "target", target, low, high, counted)
         else:
             counted = both(xp, counted, xp.logical_and(target >= low, target <= high))
         if self.task != "multiclass":
@@ -283,11 +292,12 @@ def class_vector(xp: Namespace, values: Sequence[float], like: Array) -> Array:
     return xp.asarray(values, dtype=like.dtype)
 
 
-def by_class(batch: ClassBatch, values: Sequence[float]) -> Array:
+def by_class(batch: ClassBatch, values: Sequence[float], index: Array | None = None) -> Array:
     """The number of each place's class: by its label, or along the class axis of dense and multilabel targets."""
     vector = class_vector(batch.xp, values, batch.scores)
-    if batch.task == "multiclass" and batch.index is not None:
-        return lookup(vector, batch.index)
+    index = batch.index if index is None else index
+    if batch.task == "multiclass" and index is not None:
+        return lookup(vector, index)
     assert batch.axis is not None
     return along(batch.xp, vector, rank(batch.scores), batch.axis)
 

@@ -11,7 +11,7 @@ import numpy as np
 from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import apply_where, log_softmax, sizes, tiny
 from lossary.core import contract
-from lossary.core.families.elements import keep, places, rank, weighted
+from lossary.core.families.elements import class_indices, keep, places, rank, weighted
 from lossary.core.loss import Loss, Taxonomy, family
 from lossary.core.options import option
 from lossary.core.reduction import Terms
@@ -28,6 +28,7 @@ class Distributions(NamedTuple):
     log_t: Array  # of the target
     counted: Array | None
     weight: Array | None
+    labels: Array | None  # true classes, where the loss takes them as an operand
 
 
 @family
@@ -47,6 +48,9 @@ class DivergenceLoss(Loss):
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
 
     class_axis: int = option(default=1)
+    reads_target: ClassVar[bool] = True
+    """Whether there is a target at all: a loss of the prediction alone takes any, and reads none."""
+
     prediction_form: Form = option(default="logits")
     target_form: Form = option(default="probs")
 
@@ -55,7 +59,12 @@ class DivergenceLoss(Loss):
         """The contribution of each class."""
 
     def preparation_key(self) -> tuple[Any, ...]:
-        return ("distributions", self.class_axis, self.prediction_form, self.target_form)
+        forms = (self.prediction_form, self.target_form if self.reads_target else None)
+        return ("distributions", self.class_axis, *forms, self.needed_operands())
+
+    def needed_operands(self) -> tuple[str, ...]:
+        """The operands that the call must have and no other may; `"labels"` are the true classes."""
+        return self.operands
 
     def prepare(
         self,
@@ -67,26 +76,33 @@ class DivergenceLoss(Loss):
         operands: Mapping[str, Array],
     ) -> Distributions:
         name = type(self).__name__
-        contract.operands(name, self.operands, operands)
-        xp, others = contract.arrays(name, prediction, target=target, mask=mask, sample_weight=sample_weight)
-        target = others["target"]
-        contract.same_shape(name, prediction, target)
+        contract.operands(name, self.needed_operands(), operands, needed=self.needed_operands())
+        if not self.reads_target:
+            target = None
+        xp, others = contract.arrays(
+            name, prediction, target=target, mask=mask, sample_weight=sample_weight, **dict(operands)
+        )
         axis = self._axis(prediction)
-        shape = sizes(prediction)
+        shape = (*sizes(prediction)[:axis], *sizes(prediction)[axis + 1 :])
         dtype = contract.compute_dtype(name, xp, prediction)
-        contract.compute_dtype(name, xp, target, "target")
-        counted, weight = places(xp, name, (*shape[:axis], *shape[axis + 1 :]), dtype, others)
-        sides: list[tuple[str, Array, Form]] = [
-            ("prediction", prediction, self.prediction_form),
-            ("target", target, self.target_form),
-        ]
+        sides: list[tuple[str, Array, Form]] = [("prediction", prediction, self.prediction_form)]
+        if self.reads_target:
+            sides.append(("target", others["target"], self.target_form))
+            contract.same_shape(name, prediction, others["target"])
+            contract.compute_dtype(name, xp, others["target"], "target")
+        counted, weight = places(xp, name, shape, dtype, others)
+        labels = None
+        if "labels" in others:
+            classes = sizes(prediction)[axis]
+            labels, counted = class_indices(xp, name, "labels", others["labels"], shape, classes, counted)
         logs: list[Array] = []
         for argument, x, form in sides:
             if contract.checking(x):
                 self._check_values(argument, x, form, axis, counted)
-            x = keep(xp, counted, contract.cast(xp, x, dtype), axis)
+            # equal numbers are a distribution after a softmax, where logarithms of 0 would be none
+            x = keep(xp, counted, contract.cast(xp, x, dtype), axis, fill=1.0 if form == "probs" else 0.0)
             logs.append(_log(xp, x, form, axis, floor=argument == "prediction"))
-        return Distributions(xp, axis, logs[0], logs[1], counted, weight)
+        return Distributions(xp, axis, logs[0], logs[-1], counted, weight, labels)
 
     def evaluate(self, batch: Distributions) -> Terms:
         values = batch.xp.sum(self.values(batch.xp, batch.log_p, batch.log_t), axis=batch.axis)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+from typing import Any
 
-from lossary.array.namespace import Array, Namespace
+from lossary.array.namespace import Array, Namespace, eager, on_cpu
 from lossary.array.primitives import elementwise, sizes
 from lossary.core import contract
 from lossary.core.loss import Loss, family
@@ -75,14 +76,33 @@ def weighted(
     return Terms(values if weight is None else values * weight, counted, mass)
 
 
-def keep(xp: Namespace, counted: Array | None, x: Array, axis: int | None = None) -> Array:
-    """`x` with 0 where a place does not count, so that a NaN there meets neither value nor gradient.
+def keep(xp: Namespace, counted: Array | None, x: Array, axis: int | None = None, fill: float = 0.0) -> Array:
+    """`x` with `fill` where a place does not count, so that a NaN there meets neither value nor gradient.
 
     `axis` is an axis of `x` that `counted` does not have.
     """
     if counted is None:
         return x
-    return xp.where(counted if axis is None else xp.expand_dims(counted, axis=axis), x, 0.0)
+    return xp.where(counted if axis is None else xp.expand_dims(counted, axis=axis), x, fill)
+
+
+def class_indices(
+    xp: Namespace, name: str, argument: str, labels: Array, shape: contract.Shape, classes: int | None, counted: Any
+) -> tuple[Array, Array | None]:
+    """Labels of the shape of the places as valid indices, and the places that count. A label out of range raises where
+    that costs no wait; elsewhere its place does not count, because the alternative is to read foreign memory."""
+    if not contract.agree(sizes(labels), shape):
+        raise ValueError(f"{name}: `{argument}` has shape {sizes(labels)}; expected class indices of shape {shape}")
+    if not contract.is_integer(labels):
+        raise TypeError(f"{name}: class indices must be integers; `{argument}` has dtype {labels.dtype}")
+    if labels.dtype not in (xp.int32, xp.int64):
+        labels = xp.astype(labels, xp.int32)
+    high = (classes or 1) - 1
+    if eager(labels) and (on_cpu(labels) or contract.checking(labels)):
+        contract.labels(name, labels, 0, high, None, counted)
+    else:
+        counted = both(xp, counted, xp.logical_and(labels >= 0, labels <= high))
+    return (labels if counted is None else xp.where(counted, labels, xp.zeros_like(labels))), counted
 
 
 def rank(x: Array) -> int:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from lossary.array.namespace import Array
 from lossary.array.primitives import along, log_sigmoid, pick
+from lossary.core import contract
 from lossary.core.families.classification import ClassBatch, ProbabilityLoss, by_class, class_vector
 from lossary.core.families.elements import ElementLoss, rank, times, weighted
 from lossary.core.loss import Taxonomy, family
@@ -32,12 +33,23 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
         """The share of the target that is spread evenly over the classes."""
         return 0.0
 
-    def sides(self) -> tuple[float | Sequence[float], float] | None:
+    def sides(self) -> tuple[float | Sequence[float], float | Sequence[float]] | None:
         """Factors of the positive and the negative term (binary, multilabel); None is (1, 1)."""
         return None
 
     def class_factor(self) -> Sequence[float] | None:
         """A factor for each class that belongs to the formula, not to the weights of the mean (multiclass)."""
+        return None
+
+    def log_p(self, batch: ClassBatch, index: Array | None) -> Array:
+        """Log-probabilities of all classes (multiclass). A loss that changes the logits first defines it.
+
+        Where that depends on the true class: this is `index`, or, without labels, each class in its own entry.
+        """
+        return batch.log_p()
+
+    def everywhere(self, batch: ClassBatch) -> Array | None:
+        """A term that is the same whichever class is true (multiclass)."""
         return None
 
     # --- evaluation -------------------------------------------------------------------------------------------------
@@ -69,8 +81,8 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
         sides = self.sides()
         if sides is None:
             return None, None
-        positive, negative = sides
-        return by_class(batch, positive) if isinstance(positive, tuple) else positive, negative
+        positive, negative = (by_class(batch, side) if isinstance(side, tuple) else side for side in sides)
+        return positive, negative
 
     def _multiclass(self, batch: ClassBatch) -> tuple[Array, Array | None]:
         """Values with their class weights, and these weights (None where there are none).
@@ -80,30 +92,52 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
         """
         xp, axis = batch.xp, batch.axis
         assert axis is not None
-        included = None
-        if self.class_weight is not None:
-            included = by_class(batch, self.class_weight)
-        factor = included
-        if self.class_factor() is not None:
-            factor = times(included, by_class(batch, self.class_factor() or ()))
-        if batch.index is not None:
-            values = self.formula(xp, pick(batch.log_p(), batch.index, axis))
-            values = values if factor is None else values * factor
+        if batch.share is None:
+            values, included = self._labels(batch, axis)
         else:
             # an impossible class (log p = -inf) of no share in the target contributes 0, not 0 · inf
-            log_p, share = batch.log_p(), batch.share
-            assert share is not None
-            log_p = xp.where(xp.logical_and(share == 0, xp.isinf(log_p)), 0.0, log_p)
-            values = share * self.formula(xp, log_p)
-            values = xp.sum(values if factor is None else values * factor, axis=axis)
-            included = None if included is None else xp.sum(included * share, axis=axis)
+            share, log_p = batch.share, self.log_p(batch, None)
+            possible = xp.where(xp.logical_and(share == 0, xp.isinf(log_p)), 0.0, log_p)
+            values, included = self._answers(batch, possible, share, None)
+            values = xp.sum(values, axis=axis)
+            included = None if included is None else xp.sum(included, axis=axis)
+        term = self.everywhere(batch)
+        if term is not None:
+            values = values + (term if included is None else included * term)
         if self.smoothing:
-            values = (1.0 - self.smoothing) * values + self.smoothing / batch.classes * self._spread(batch, axis)
+            spread = self._spread(batch, self.log_p(batch, None), axis)
+            values = (1.0 - self.smoothing) * values + self.smoothing / batch.classes * spread
         return values, included
 
-    def _spread(self, batch: ClassBatch, axis: int) -> Array:
+    def _labels(self, batch: ClassBatch, axis: int) -> tuple[Array, Array | None]:
+        """The loss of labels; one between two classes is shared by them, each the more the nearer it is."""
+        xp, index = batch.xp, batch.index
+        assert index is not None
+        if contract.is_integer(index):
+            return self._answers(batch, pick(self.log_p(batch, index), index, axis), None, index)
+        # the last label belongs to the last two classes, with no share for the first of them
+        lower = xp.clip(xp.floor(index), min=0, max=max(batch.classes - 2, 0))
+        share = contract.cast(xp, index - lower, batch.scores.dtype)
+        lower = xp.astype(lower, xp.int32)
+        upper = xp.clip(lower + 1, max=batch.classes - 1)
+        values, included = self._answers(batch, pick(self.log_p(batch, lower), lower, axis), 1.0 - share, lower)
+        more, others = self._answers(batch, pick(self.log_p(batch, upper), upper, axis), share, upper)
+        return values + more, None if included is None or others is None else included + others
+
+    def _answers(
+        self, batch: ClassBatch, log_p: Array, share: Array | None, index: Array | None
+    ) -> tuple[Array, Array | None]:
+        """share · ℓ(log p) with the class weights, and share · weight; the classes are those of `index`, or all."""
+        weight, factor = (
+            None if numbers is None else by_class(batch, numbers, index)
+            for numbers in (self.class_weight, self.class_factor())
+        )
+        values, factor = self.formula(batch.xp, log_p), times(times(share, weight), factor)
+        return values if factor is None else values * factor, None if weight is None else times(weight, share)
+
+    def _spread(self, batch: ClassBatch, log_p: Array, axis: int) -> Array:
         """Σ_c w_c·ℓ(log p_c) over the classes that are possible: one whose logit is -inf takes no share."""
-        xp, log_p = batch.xp, batch.log_p()
+        xp = batch.xp
         values = self.formula(xp, xp.where(xp.isinf(log_p), 0.0, log_p))
         for weights in (self.class_weight, self.class_factor()):
             if weights is not None:

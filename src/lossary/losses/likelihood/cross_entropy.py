@@ -1,4 +1,4 @@
-"""Classification by likelihood: losses of the probability that the model gives to the true answer."""
+"""Cross entropy and its nearest kin: functions of the probability of the true answer that fade or gain a term."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import power
-from lossary.core.families import LikelihoodLoss
+from lossary.core.families import ForegroundMean, LikelihoodLoss
 from lossary.core.loss import loss
 from lossary.core.options import option
 
@@ -45,6 +45,8 @@ class BCELoss(LikelihoodLoss):
     >>> round(float(lossary.BCELoss(ignore_index=255)(logits, target)), 4)
     0.2201
     """
+
+    one_per_class = ("class_weight", "pos_weight")
 
     task: Literal["binary", "multilabel"] = option(default="binary", kw_only=False)
     pos_weight: float | Sequence[float] | None = option(default=None, low=0)
@@ -117,20 +119,20 @@ class CrossEntropyLoss(LikelihoodLoss):
     arxiv="1708.02002",
     surveys=("S0", "S1", "S2", "S4"),
 )
-class FocalLoss(LikelihoodLoss):
+class FocalLoss(ForegroundMean, LikelihoodLoss):
     r"""Cross entropy that fades for easy examples.
 
     $$\ell(p_t) = -\alpha_t\,(1-p_t)^\gamma \ln p_t$$
 
     Use it where easy examples outnumber hard ones by far (anchors of a detector, background pixels). Where labels are
-    noisy it does harm: a wrong label is a hard example. Detectors divide its sum by the number of positives: pass that
-    as `normalizer`.
+    noisy it does harm: a wrong label is a hard example.
 
     Args:
         gamma: γ, how fast easy examples fade; 0 is cross entropy.
         alpha: the weight of the positive class in binary and multilabel tasks, 1-α that of the negative (the paper
-        takes
-            0.25 with γ = 2); one number per class in multiclass tasks. None weighs nothing.
+            takes 0.25 with γ = 2); one number per class in multiclass tasks. None weighs nothing.
+        normalizer: `"places"`, or `"positives"` for the mean of detectors (the paper's section 4.1): the sum over all
+            anchors divided by the number of those that hold an object, see `ForegroundMean`.
         ignore_index, mask, sample_weight: places left out and weights of places, see `lossary.Loss`.
 
     Shapes: as the task says, see `LikelihoodLoss`; the unreduced loss has the shape of the labels. The mean is over
@@ -146,6 +148,8 @@ class FocalLoss(LikelihoodLoss):
     >>> round(float(lossary.FocalLoss("multiclass", gamma=2)(logits, target)), 4)
     1.4126
     """
+
+    one_per_class = ("class_weight", "alpha")
 
     gamma: float = option(default=2.0, low=0)
     alpha: float | Sequence[float] | None = option(default=None, low=0)
@@ -172,17 +176,66 @@ class FocalLoss(LikelihoodLoss):
         return self.alpha if isinstance(self.alpha, tuple) else None
 
     def values(self, xp: Namespace, log_p: Array) -> Array:
-        if self.gamma == 0:
-            return -log_p
-        # 1 - p from log p keeps its digits as p → 1
-        return -power(xp, -xp.expm1(log_p), self.gamma) * log_p
+        return focal(xp, log_p, self.gamma)
 
     def slope(self, xp: Namespace, log_p: Array) -> Array:
-        if self.gamma == 0:
-            return -xp.ones_like(log_p)
-        miss = -xp.expm1(log_p)
-        fade = power(xp, miss, self.gamma)
-        # γ·p·(1-p)^(γ-1)·log p; for γ < 1 the power grows without bound as p → 1, and log p beats it: the limit is 0
-        if self.gamma >= 1:
-            return self.gamma * (1.0 - miss) * power(xp, miss, self.gamma - 1.0) * log_p - fade
-        return xp.where(miss > 0, self.gamma * (1.0 - miss) * log_p * fade / xp.where(miss > 0, miss, 1.0), 0.0) - fade
+        return focal_slope(xp, log_p, self.gamma)
+
+
+def focal(xp: Namespace, log_p: Array, gamma: float) -> Array:
+    """-(1-p)^γ ln p."""
+    if gamma == 0:
+        return -log_p
+    # 1 - p from log p keeps its digits as p → 1
+    return -power(xp, -xp.expm1(log_p), gamma) * log_p
+
+
+def focal_slope(xp: Namespace, log_p: Array, gamma: float) -> Array:
+    """The derivative of `focal` by log p."""
+    if gamma == 0:
+        return -xp.ones_like(log_p)
+    miss = -xp.expm1(log_p)
+    fade = power(xp, miss, gamma)
+    # γ·p·(1-p)^(γ-1)·log p; for γ < 1 the power grows without bound as p → 1, and log p beats it: the limit is 0
+    if gamma >= 1:
+        return gamma * (1.0 - miss) * power(xp, miss, gamma - 1.0) * log_p - fade
+    return xp.where(miss > 0, gamma * (1.0 - miss) * log_p * fade / xp.where(miss > 0, miss, 1.0), 0.0) - fade
+
+
+@loss(
+    "Leng et al. 2022, PolyLoss: A Polynomial Expansion Perspective of Classification Loss Functions, eq. 3 (Poly-1)",
+    arxiv="2204.12511",
+    aliases=("poly1",),
+)
+class PolyLoss(LikelihoodLoss):
+    r"""Cross entropy with one more share of the probability that it misses (Poly-1).
+
+    $$\ell(p_t) = -\ln p_t + \epsilon\,(1-p_t)$$
+
+    Use it to tune cross entropy with one number: ε > 0 trusts confident predictions more, which helps on ImageNet;
+    ε < 0 weighs them less, which the paper found best on imbalanced data. It changes little where cross entropy is well
+    tuned.
+
+    Args:
+        epsilon: ε, what is added to the first coefficient of the expansion -ln p = Σ (1-p)^j/j; at least -1, where
+            that term is gone. 0 is cross entropy.
+        class_weight, ignore_index, mask, sample_weight: see `CrossEntropyLoss`.
+
+    Shapes: logits (N, C, *), target (N, *) integers or (N, C, *) distributions; the unreduced loss is (N, *).
+
+    Elsewhere: `optax.losses.poly_loss_cross_entropy` (unreduced, classes last, dense targets; its default ε is 2). On
+    smoothed targets it takes 1 - Σ t·p as the paper's code does, which is the expectation here as well.
+
+    >>> import numpy as np, lossary
+    >>> round(float(lossary.PolyLoss(epsilon=2)(np.log([[0.25, 0.75]]), np.array([1]))), 4)  # 0.2877 + 2 · 0.25
+    0.7877
+    """
+
+    task: Literal["multiclass"] = option(default="multiclass", init=False)
+    epsilon: float = option(default=1.0, low=-1)
+
+    def values(self, xp: Namespace, log_p: Array) -> Array:
+        return -log_p - self.epsilon * xp.expm1(log_p)
+
+    def slope(self, xp: Namespace, log_p: Array) -> Array:
+        return -1.0 - self.epsilon * xp.exp(log_p)

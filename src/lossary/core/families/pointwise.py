@@ -1,0 +1,98 @@
+"""Losses of prediction and target, place by place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+from lossary.array.namespace import Array, Namespace
+from lossary.array.primitives import sizes
+from lossary.core import contract
+from lossary.core.families.elements import ElementLoss, both, places, rank, weighted
+from lossary.core.loss import Taxonomy, family
+from lossary.core.options import Domain
+from lossary.core.reduction import Terms
+
+REALS = Domain()
+NEUTRAL = 1.0
+"""What stands where a place does not count: it lies in the domain of every argument of every loss."""
+
+
+class Pair(NamedTuple):
+    """A prepared batch: prediction, target and operands of one shape and dtype, `NEUTRAL` where it does not count."""
+
+    xp: Namespace
+    prediction: Array
+    target: Array
+    operands: dict[str, Array]  # by name
+    counted: Array | None
+    weight: Array | None
+
+
+@family
+class PointwiseLoss(ElementLoss):
+    """Losses that are a function of prediction and target (and of operands), place by place.
+
+    All have one shape, and so has the unreduced loss. `values` takes the `Pair`.
+    """
+
+    family_name: ClassVar[str] = "pointwise"
+    family_taxonomy: ClassVar[Taxonomy] = "regression"
+
+    # --- what a loss may say of itself -----------------------------------------------------------------------------
+
+    def domain(self, argument: str) -> Domain:
+        """The numbers that `"prediction"`, `"target"` or an operand may hold; can depend on options."""
+        return REALS
+
+    def unreduced(self, shape: contract.Shape) -> contract.Shape:
+        """The shape of the unreduced loss, and of masks and weights, for a prediction of `shape`."""
+        return shape
+
+    def quantity(self, pair: Pair) -> Any:
+        """What the formula is a function of."""
+        return pair
+
+    def defined(self, pair: Pair) -> Array | None:
+        """Where the formula has a value; the other places are left out. None where it always has."""
+        return None
+
+    # --- the way of a call -----------------------------------------------------------------------------------------
+
+    def preparation_key(self) -> tuple[Any, ...]:
+        domains = tuple(self.domain(argument) for argument in ("prediction", "target", *self.operands))
+        return ("pointwise", self.operands, domains, self.unreduced((2, 3)))
+
+    def prepare(
+        self,
+        prediction: Array,
+        target: Array,
+        *,
+        mask: Array | None,
+        sample_weight: Array | None,
+        operands: Mapping[str, Array],
+    ) -> Pair:
+        name = type(self).__name__
+        contract.operands(name, self.operands, operands, needed=self.operands)
+        xp, others = contract.arrays(
+            name, prediction, target=target, mask=mask, sample_weight=sample_weight, **dict(operands)
+        )
+        given = {"prediction": prediction, **{a: others[a] for a in ("target", *self.operands)}}
+        dtype = contract.compute_dtype(name, xp, prediction)
+        for argument, x in given.items():
+            contract.same_shape(name, prediction, x, argument)
+        counted, weight = places(xp, name, self.unreduced(sizes(prediction)), dtype, others)
+        inside = counted
+        while inside is not None and rank(inside) < rank(prediction):
+            inside = xp.expand_dims(inside, axis=-1)
+        for argument, x in given.items():
+            if contract.checking(prediction):
+                contract.in_domain(name, argument, x, self.domain(argument), inside)
+            x = contract.cast(xp, x, dtype)
+            given[argument] = x if inside is None else xp.where(inside, x, NEUTRAL)
+        return Pair(xp, given.pop("prediction"), given.pop("target"), given, counted, weight)
+
+    def evaluate(self, batch: Pair) -> Terms:
+        xp = batch.xp
+        counted = both(xp, batch.counted, self.defined(batch))
+        return weighted(xp, self.formula(xp, self.quantity(batch)), counted, batch.weight)
