@@ -132,7 +132,7 @@ def test_good_values_pass_the_checks() -> None:
             for loss in variants(cls):
                 for dense in {False, takes_dense(loss) and loss.ignore_index is None}:
                     batch = draw(loss, dense=dense)
-                    loss(batch.prediction, batch.target)
+                    loss(batch.prediction, batch.target, **batch.keywords)
 
 
 def test_checks_end_with_their_block() -> None:
