@@ -49,7 +49,13 @@ def test_policies_for_nothing(loss: Loss) -> None:
     assert np.isnan(loss.replace(empty="nan")(batch.prediction, batch.target, **batch.keywords))
     with pytest.raises(ValueError, match="nothing is left to average"):
         loss.replace(empty="raise")(batch.prediction, batch.target, **batch.keywords)
-    torch._dynamo.reset()  # it allows eight programs for one line of Python, and this test has one for each loss
+
+
+@pytest.mark.parametrize("loss", {loss.family_name: loss for loss in DEFAULTS}.values(), ids=repr)
+def test_compiled_code_cannot_raise(loss: Loss) -> None:
+    """One loss of each family: the denominator is the family's."""
+    batch = all_masked(loss)
+    torch._dynamo.reset()
     traced = torch.compile(loss.replace(empty="raise"), backend="aot_eager", fullgraph=True)
     prediction, target, keywords = tensors("torch", batch, "float32")
     assert torch.isnan(traced(prediction, target, **keywords))
