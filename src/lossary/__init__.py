@@ -7,6 +7,7 @@
 """
 
 from lossary import boxes
+from lossary.checker import check
 from lossary.core.catalogue import catalogue, create, find, from_dict
 from lossary.core.compound import SumLoss
 from lossary.core.contract import checked
@@ -142,6 +143,7 @@ __all__ = [
     "ZeroOneLoss",
     "boxes",
     "catalogue",
+    "check",
     "checked",
     "create",
     "find",

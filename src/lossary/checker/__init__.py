@@ -1,0 +1,6 @@
+"""The loss checker: anyone's loss, told what is wrong with it."""
+
+from lossary.checker.check import check
+from lossary.checker.report import Finding, Report
+
+__all__ = ["Finding", "Report", "check"]

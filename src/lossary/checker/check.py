@@ -1,0 +1,153 @@
+"""`lossary.check`: a loss through every claim."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from lossary.checker import claims as structural
+from lossary.checker import meanings, nearest
+from lossary.checker.claims import CLAIMS, SEVERITIES, Claim, Regime
+from lossary.checker.engines import Framework
+from lossary.checker.inference import infer
+from lossary.checker.loading import subject_of
+from lossary.checker.report import Finding, Report, code
+from lossary.checker.scenes import Convention, Task, random_scene
+from lossary.checker.subject import Subject, Trial
+from lossary.core.loss import Loss
+
+_ = (structural, meanings)  # their claims enter CLAIMS when they are imported
+
+Progress = Callable[[str, int, int], None]
+"""Told the claim that is tried, how many were, and how many there are."""
+
+
+def check(
+    loss: Callable[..., Any],
+    *,
+    task: Task | None = None,
+    scores: str | None = None,
+    like: Loss | None = None,
+    framework: Framework | None = None,
+    target_first: bool | None = None,
+    ignore_index: int | None = None,
+    seconds: float = 60.0,
+    name: str | None = None,
+    statement: str | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Runs any loss through the claims that the losses of this catalogue keep, and says what fails.
+
+    Args:
+        loss: a callable `(prediction, target)`: a `torch.nn.Module`, a function, a Keras loss, a loss of the catalogue.
+        task: `"segmentation"`, `"classification"`, `"boxes"`, `"regression"` or `"sequence"` (labels per token).
+            Default: the first whose inputs the loss accepts and makes sense of.
+        scores: whether the prediction holds `"logits"` or `"probabilities"`; default: what makes sense.
+        like: the loss of the catalogue that it is meant to be. Default: the one that gives the same number, if any.
+        framework: `"torch"`, `"jax"`, `"tensorflow"` or `"numpy"`; default: by where the loss comes from.
+        target_first: whether the call is `loss(target, prediction)`, as in Keras; default: by where it comes from.
+        ignore_index: the label that the loss leaves out; default: its attribute of that name.
+        seconds: no claim is begun after this time.
+        name: what the report calls the loss.
+        statement: the line of Python that makes `loss`, for the examples of the report.
+        progress: called before each claim.
+
+    Returns:
+        A `Report`; `report.ok`, `report.findings`, `report.show()`.
+
+    Raises:
+        NotUnderstood: a ValueError: no kind of input is accepted; the message lists what was tried.
+
+    The check runs in this process: a loss that never returns is not ended. `lossary check` on the command line ends it.
+
+    >>> import lossary
+    >>> report = lossary.check(lossary.L1Loss(), seconds=10)
+    >>> report.ok, report.convention
+    (True, 'values of one shape')
+    """
+    start = time.monotonic()
+    subject = subject_of(loss, framework, target_first, ignore_index, name)
+    convention = infer(subject, task, scores)
+    equals, difference = _identify(subject, convention, like, loss)
+    subject = dataclasses.replace(subject, like=like if isinstance(loss, Loss) is False and like else _known(loss, equals))
+    statement = statement or f"loss = {subject.name}"
+    findings: list[Finding] = [] if difference is None else [difference]
+    passed: list[str] = []
+    unfinished: list[str] = []
+    chosen = [c for c in _applicable(subject)]
+    for number, claim in enumerate(chosen):
+        if progress is not None:
+            progress(claim.name, number, len(chosen))
+        if time.monotonic() - start > seconds:
+            unfinished.append(claim.name)
+            continue
+        failure = _first_failure(claim, subject, convention, start + seconds)
+        if failure is None:
+            passed.append(claim.name)
+        else:
+            trial, words = failure
+            findings.append(Finding(claim.name, claim.severity, words, claim.means, code(trial, statement)))
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    return Report(
+        subject.name,
+        f"{convention.task}: {convention}" if convention.kind not in ("boxes", "values") else str(convention),
+        "" if equals is None else str(equals),
+        tuple(findings),
+        tuple(passed),
+        tuple(unfinished),
+        time.monotonic() - start,
+    )
+
+
+def _applicable(subject: Subject) -> Iterator[Claim]:
+    return (claim for claim in CLAIMS if subject.framework in claim.frameworks)
+
+
+def _first_failure(claim: Claim, subject: Subject, convention: Convention, deadline: float) -> tuple[Trial, str] | None:
+    from lossary.checker.search import smallest_failure
+
+    if claim.examples == 1:  # it makes its own inputs, or costs too much to search
+        trial = Trial.of(subject, convention, random_scene(convention, 0))
+        words = claim(trial)
+        return None if words is None else (trial, words)
+    for regime in claim.regimes:
+        failure = smallest_failure(claim, subject, convention, regime, deadline)
+        if failure is not None:
+            return failure
+    return None
+
+
+def _identify(
+    subject: Subject, convention: Convention, like: Loss | None, loss: Any
+) -> tuple[nearest.Match | None, Finding | None]:
+    """The loss of the catalogue that the subject is, and a finding where it should be another."""
+    if isinstance(loss, Loss):
+        return None, None
+    if like is None:
+        return nearest.find(subject, convention), None
+    difference = nearest.equals(subject, convention, like)
+    if difference is None:
+        return nearest.Match(like), None
+    explanation = nearest.explain(subject, convention, like)
+    words = difference if explanation is None else f"{difference}. It equals {explanation}"
+    trial = Trial.of(subject, convention, random_scene(convention, 1000))
+    finding = Finding(
+        f"it equals {like!r}",
+        "wrong value",
+        words,
+        "results do not compare with those of the paper, and tuned options mean something else",
+        code(trial, f"loss = {subject.name}"),
+    )
+    return explanation, finding
+
+
+def _known(loss: Any, equals: nearest.Match | None) -> Loss | None:
+    """The declaration that the subject is held to: its own, or that of the loss that it equals."""
+    if isinstance(loss, Loss):
+        return loss
+    return None if equals is None or equals.change else equals.loss
+
+
+__all__ = ["Regime", "check"]

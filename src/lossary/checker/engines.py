@@ -1,0 +1,184 @@
+"""One way to run a loss on each framework, eager or compiled: values and gradients as NumPy arrays.
+
+The checker and the project's own suite run losses through these, so that both see the same thing.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+Framework = Literal["torch", "jax", "tensorflow", "numpy"]
+Dtype = Literal["float64", "float32", "float16", "bfloat16"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """What a call takes, as float64, int64 and bool NumPy arrays."""
+
+    prediction: np.ndarray[Any, Any]
+    target: np.ndarray[Any, Any]
+    keywords: dict[str, np.ndarray[Any, Any]] = dataclasses.field(default_factory=dict)
+
+    def __getitem__(self, samples: Any) -> Batch:
+        """Some of the samples, operands included."""
+        return Batch(self.prediction[samples], self.target[samples], {k: v[samples] for k, v in self.keywords.items()})
+
+    def with_prediction(self, prediction: np.ndarray[Any, Any]) -> Batch:
+        return dataclasses.replace(self, prediction=prediction)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a call gave: the value as it came, and the gradient of its sum (None where the framework has none)."""
+
+    value: Any
+    gradient: np.ndarray[Any, Any] | None
+    attached: bool = True  # whether the value depends on the prediction as far as the framework knows
+
+    @property
+    def number(self) -> np.ndarray[Any, Any]:
+        return to_numpy(self.value)
+
+
+def to_numpy(x: Any) -> np.ndarray[Any, Any]:
+    """The values of any framework's array; half precision, which NumPy has not, as float64."""
+    if hasattr(x, "detach"):
+        x = x.detach()
+        return (x.double() if x.is_floating_point() else x).cpu().numpy()
+    return np.asarray(x).astype(float) if "float16" in str(getattr(x, "dtype", "")) else np.asarray(x)
+
+
+def tensors(framework: Framework, batch: Batch, dtype: Dtype) -> tuple[Any, Any, dict[str, Any]]:
+    """Prediction, target and keywords; floating ones in the dtype, integers as they are."""
+    convert = _CONVERT[framework]
+    return (
+        convert(batch.prediction, dtype),
+        convert(batch.target, dtype),
+        {name: convert(x, dtype) for name, x in batch.keywords.items()},
+    )
+
+
+def _to_torch(x: np.ndarray[Any, Any], dtype: Dtype) -> Any:
+    import torch
+
+    x = np.ascontiguousarray(x)  # torch takes no array that runs backwards
+    return torch.tensor(x, dtype=getattr(torch, dtype) if x.dtype.kind == "f" else None)
+
+
+def _to_jax(x: np.ndarray[Any, Any], dtype: Dtype) -> Any:
+    import jax.numpy as jnp
+
+    if x.dtype.kind == "f":
+        # float64 is float32 unless the user has switched it on
+        return jnp.asarray(x, dtype=jnp.float32 if dtype == "float64" else getattr(jnp, dtype))
+    return jnp.asarray(x, dtype=None if x.dtype == bool else jnp.int32)
+
+
+def _to_tensorflow(x: np.ndarray[Any, Any], dtype: Dtype) -> Any:
+    import tensorflow as tf
+
+    return tf.cast(tf.constant(x), getattr(tf, dtype)) if x.dtype.kind == "f" else tf.constant(x)
+
+
+def _to_numpy(x: np.ndarray[Any, Any], dtype: Dtype) -> Any:
+    return x.astype("float32" if dtype == "bfloat16" else dtype) if x.dtype.kind == "f" else x
+
+
+_CONVERT: dict[str, Callable[[np.ndarray[Any, Any], Dtype], Any]] = {
+    "torch": _to_torch,
+    "jax": _to_jax,
+    "tensorflow": _to_tensorflow,
+    "numpy": _to_numpy,
+}
+
+
+# --- value and gradient ----------------------------------------------------------------------------------------------
+
+
+def run_torch(
+    call: Callable[..., Any],
+    batch: Batch,
+    dtype: Dtype = "float64",
+    compiled: bool = False,
+    backend: str = "aot_eager",
+    scale: float = 1.0,
+) -> Outcome:
+    """`scale` multiplies the gradient that comes from above, as a loss weight or a gradient scaler does."""
+    import torch
+
+    prediction, target, keywords = tensors("torch", batch, dtype)
+    prediction.requires_grad_()
+    if compiled:
+        torch._dynamo.reset()  # it allows eight programs for one line of Python
+        call = torch.compile(call, fullgraph=True, backend=backend)
+    value = call(prediction, target, **keywords)
+    if not value.requires_grad:
+        return Outcome(value, np.zeros(batch.prediction.shape), attached=False)
+    (scale * value.sum()).backward()
+    gradient = prediction.grad
+    return Outcome(value, np.zeros(batch.prediction.shape) if gradient is None else to_numpy(gradient))
+
+
+def run_jax(call: Callable[..., Any], batch: Batch, dtype: Dtype = "float32", compiled: bool = False) -> Outcome:
+    import jax
+    import jax.numpy as jnp
+
+    prediction, target, keywords = tensors("jax", batch, dtype)
+
+    def both(p: Any) -> tuple[Any, Any]:
+        value = call(p, target, **keywords)
+        return jnp.sum(value), value
+
+    function = jax.value_and_grad(both, has_aux=True)
+    (_, value), gradient = (jax.jit(function) if compiled else function)(prediction)
+    return Outcome(value, to_numpy(gradient))
+
+
+def run_tensorflow(call: Callable[..., Any], batch: Batch, dtype: Dtype = "float64", compiled: bool = False) -> Outcome:
+    import tensorflow as tf
+
+    prediction, target, keywords = tensors("tensorflow", batch, dtype)
+
+    def both(p: Any, t: Any) -> tuple[Any, Any]:
+        with tf.GradientTape() as tape:
+            tape.watch(p)
+            value = call(p, t, **keywords)
+        gradient = tape.gradient(value, p)
+        return value, tf.zeros_like(p) if gradient is None else gradient
+
+    if compiled:
+        # the number of samples is unknown while tracing, as in Keras
+        signature = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in (prediction, target)]
+        both = tf.function(both, input_signature=signature)
+    value, gradient = both(prediction, target)
+    return Outcome(value, to_numpy(gradient))
+
+
+def run_numpy(call: Callable[..., Any], batch: Batch, dtype: Dtype = "float64", compiled: bool = False) -> Outcome:
+    prediction, target, keywords = tensors("numpy", batch, dtype)
+    return Outcome(call(prediction, target, **keywords), None)
+
+
+RUN: dict[str, Callable[..., Outcome]] = {
+    "torch": run_torch,
+    "jax": run_jax,
+    "tensorflow": run_tensorflow,
+    "numpy": run_numpy,
+}
+"""Runs a loss on a framework."""
+
+
+def installed() -> list[Framework]:
+    """The frameworks that can be imported here, torch first."""
+    found: list[Framework] = []
+    names: tuple[Framework, ...] = ("torch", "jax", "tensorflow", "numpy")
+    for name in names:
+        if importlib.util.find_spec(name) is not None:
+            found.append(name)
+    return found

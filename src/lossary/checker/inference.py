@@ -1,0 +1,68 @@
+"""Which convention a loss has: asked, where the user says so, and otherwise tried."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import numpy as np
+
+from lossary.checker.scenes import Convention, Task, conventions, random_scene
+from lossary.checker.subject import Subject, Trial
+
+SEEDS = (0, 1, 2)
+
+
+class NotUnderstood(ValueError):
+    """No known convention fits; the message lists what was tried and how it failed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+    """How a loss took one convention."""
+
+    convention: Convention
+    failure: str | None  # why it is none, in words
+    sensible: bool = False  # whether the truth was better than any other guess
+
+
+def infer(subject: Subject, task: Task | None = None, scores: str | None = None) -> Convention:
+    """The first convention under which the loss accepts scenes and likes the truth best.
+
+    Where it makes sense of none, the first that it accepts: then the claims about its meaning will say what is wrong.
+    """
+    attempts: list[Attempt] = []
+    for convention in conventions(task):
+        if scores not in (None, convention.scores) and convention.scores != "plain":
+            continue
+        attempts.append(attempt(subject, convention))
+        if attempts[-1].sensible:
+            return convention
+    accepted = [a for a in attempts if a.failure is None]
+    if accepted:
+        return accepted[0].convention
+    tried = "; ".join(dict.fromkeys(f"{a.convention}: {a.failure}" for a in attempts))
+    raise NotUnderstood(f"{subject.name} accepts no known kind of prediction and target. Tried {tried[:1500]}")
+
+
+def attempt(subject: Subject, convention: Convention) -> Attempt:
+    """Three ordinary scenes in a convention: accepted at all, and the truth better than a random and a wrong guess?"""
+    sensible = True
+    for seed in SEEDS:
+        scene = random_scene(convention, seed)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of shapes that do not match, mostly
+                value, best, worst = (
+                    Trial.of(subject, convention, s).value() for s in (scene, scene.perfect(), scene.wrong())
+                )
+                shape = subject.run(convention.render(scene), "float32").number.shape
+        except Exception as error:
+            first = next((line for line in str(error).splitlines() if line.strip()), "")
+            return Attempt(convention, f"{type(error).__name__}: {first[:80]}")
+        if not np.isfinite([value, best, worst]).all():
+            return Attempt(convention, "gives NaN or infinity")
+        if len(shape) > scene.guess.ndim:
+            return Attempt(convention, f"gives a result of shape {shape}")
+        sensible &= best < min(value, worst)
+    return Attempt(convention, None, sensible)

@@ -1,0 +1,143 @@
+"""From what a user names to a `Subject`."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from lossary.checker.engines import Framework, installed
+from lossary.checker.subject import Subject
+from lossary.core.loss import Loss
+
+
+def subject_of(
+    loss: Callable[..., Any],
+    framework: Framework | None = None,
+    target_first: bool | None = None,
+    ignore_index: int | None = None,
+    name: str | None = None,
+) -> Subject:
+    """A callable as a subject; what is not given is read off where it comes from."""
+    if not callable(loss):
+        raise TypeError(f"`loss` must be callable as loss(prediction, target); got {loss!r}")
+    framework = framework or _framework(loss)
+    if target_first is None:
+        target_first = _home(loss) == "keras"
+    call = functools.partial(_swapped, loss) if target_first else loss
+    if ignore_index is None:
+        found = getattr(loss, "ignore_index", None)
+        ignore_index = found if isinstance(found, int) else None
+    return Subject(call, framework, name or _name(loss), _owner(loss), ignore_index)
+
+
+def _swapped(loss: Callable[..., Any], prediction: Any, target: Any, **keywords: Any) -> Any:
+    return loss(target, prediction, **keywords)
+
+
+def _owner(loss: Any) -> Any:
+    return None if inspect.isroutine(loss) or isinstance(loss, (functools.partial, Loss)) else loss
+
+
+def _home(loss: Any) -> str:
+    """The package that a loss was made by: that of the class it inherits from, or its module."""
+    if isinstance(loss, functools.partial):
+        return _home(loss.func)
+    bases = [c.__module__.partition(".")[0] for c in type(loss).__mro__] if not inspect.isroutine(loss) else []
+    for package in ("keras", "torch"):
+        if package in bases:
+            return package
+    return (getattr(loss, "__module__", None) or "").partition(".")[0]
+
+
+def _framework(loss: Any) -> Framework:
+    home = _home(loss)
+    if home == "keras":
+        import keras
+
+        return keras.backend.backend()  # pyright: ignore
+    if home in ("jax", "optax", "flax"):
+        return "jax"
+    if home in ("tensorflow", "numpy"):
+        return home
+    available = installed()
+    return available[0]
+
+
+def _name(loss: Any) -> str:
+    if isinstance(loss, functools.partial):
+        options = ", ".join(f"{k}={v!r}" for k, v in loss.keywords.items())
+        return f"partial({_name(loss.func)}, {options})"
+    if inspect.isroutine(loss):
+        return loss.__name__
+    return repr(loss) if isinstance(loss, Loss) else type(loss).__name__
+
+
+# --- MODULE:NAME -----------------------------------------------------------------------------------------------------
+
+
+def load(spec: str) -> Callable[..., Any]:
+    """The loss that `MODULE:NAME` names; `MODULE:NAME(option=value, …)` makes it with options.
+
+    A class is instantiated; options of a function are bound to it. MODULE is imported as Python does, with the current
+    folder first, or is the path of a .py file.
+
+    >>> load("lossary:HuberLoss(delta=2)")
+    HuberLoss(delta=2.0)
+
+    Raises:
+        ValueError: the text is not of that form, or the module has no such name.
+        ImportError: the module does not import.
+    """
+    module_name, separator, expression = spec.partition(":")
+    if not separator or not module_name or not expression:
+        raise ValueError(f"a loss is named as MODULE:NAME or MODULE:NAME(option=value); got {spec!r}")
+    name, options = _parse(expression)
+    found: Any = _module(module_name)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            near = ", ".join(n for n in vars(found) if "loss" in n.lower())[:200]
+            raise ValueError(f"{module_name} has no {name!r}" + (f"; it has {near}" if near else ""))
+        found = getattr(found, part)
+    if inspect.isclass(found):
+        try:
+            return found(**options)
+        except TypeError as error:
+            raise ValueError(f"{name} cannot be made with {options or 'no options'}: {error}") from error
+    if not callable(found):
+        raise ValueError(f"{spec} is no loss: {type(found).__name__} cannot be called")
+    return functools.partial(found, **options) if options else found
+
+
+def _parse(expression: str) -> tuple[str, dict[str, Any]]:
+    try:
+        tree = ast.parse(expression, mode="eval").body
+        if isinstance(tree, ast.Call):
+            if tree.args:
+                raise ValueError
+            return ast.unparse(tree.func), {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords}
+        return ast.unparse(tree), {}
+    except (SyntaxError, ValueError):
+        raise ValueError(
+            f"{expression!r} must be NAME or NAME(option=value, …) with plain values as options"
+        ) from None
+
+
+def _module(name: str) -> Any:
+    if name.endswith(".py"):
+        if not os.path.exists(name):
+            raise ValueError(f"there is no file {name}")
+        spec = importlib.util.spec_from_file_location(os.path.basename(name)[:-3], name)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    return importlib.import_module(name)

@@ -1,0 +1,229 @@
+"""Which loss of the catalogue a foreign one is: the same number on many random inputs.
+
+A loss that is recognised is then held to the catalogue's value at the edges as well, which finds what no general claim
+can: a clamp that cuts off the tail, an epsilon that shows, a constant factor.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from lossary.checker.engines import Batch
+from lossary.checker.scenes import Convention, Scene, probabilities, random_scene
+from lossary.checker.subject import Subject
+from lossary.core import options
+from lossary.core.catalogue import catalogue
+from lossary.core.loss import Loss
+
+INPUTS = 200
+FEW = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Match:
+    """A loss of the catalogue that gives the same number, perhaps after a change that is named."""
+
+    loss: Loss
+    factor: float = 1.0  # the subject's value over the loss's
+    change: str = ""  # what must be done to the loss's input or options to get the subject's number
+    inputs: int = INPUTS
+
+    def __str__(self) -> str:
+        times = "" if abs(self.factor - 1) < 1e-6 else f"{_fraction(self.factor)} times "
+        change = f" {self.change}" if self.change else ""
+        return f"{times}{self.loss!r}{change}, on {self.inputs} random inputs"
+
+
+def _fraction(x: float) -> str:
+    for numerator, denominator in itertools.product(range(1, 10), range(1, 65)):
+        if abs(x - numerator / denominator) < 1e-6 * x:
+            return f"{numerator}/{denominator}" if denominator > 1 else str(numerator)
+    return f"{x:.6g}"
+
+
+def find(subject: Subject, convention: Convention) -> Match | None:
+    """The loss of the catalogue that the subject equals, the plainest first."""
+    scenes = _scenes(convention, FEW)
+    theirs = _values(subject, convention, scenes)
+    if theirs is None:
+        return None
+    proportional: Match | None = None
+    for loss in candidates(convention):
+        ours = _ours(loss, convention, scenes)
+        factor = _factor(theirs, ours)
+        if factor is None or (abs(factor - 1) > 1e-6 and proportional is not None):
+            continue
+        match = _confirm(subject, convention, loss)
+        if match is not None and abs(match.factor - 1) < 1e-6:
+            return match
+        proportional = proportional or match
+    return proportional
+
+
+def explain(subject: Subject, convention: Convention, like: Loss) -> Match | None:
+    """The change that turns `like` into the subject: two options exchanged, a second softmax, another mean."""
+    for loss, change in changes(like, convention):
+        match = _confirm(subject, convention, loss, change)
+        if match is not None and (change or abs(match.factor - 1) > 1e-6):
+            return dataclasses.replace(match, loss=like) if change.startswith("after") else match
+    return None
+
+
+def equals(subject: Subject, convention: Convention, like: Loss) -> str | None:
+    """None where the subject equals `like` on random inputs; else the first that shows the difference, in words."""
+    scenes = _scenes(convention, INPUTS)
+    theirs, ours = _values(subject, convention, scenes), _ours(like, convention, scenes)
+    if theirs is None:
+        return "it fails on some of them"
+    bad = np.flatnonzero(~_close(theirs, ours))
+    if not len(bad):
+        return None
+    first = int(bad[0])
+    return f"on {len(bad)} of {len(scenes)} random inputs it differs; on the first it is {theirs[first]:.6g}, {like!r} {ours[first]:.6g}"
+
+
+def _confirm(subject: Subject, convention: Convention, loss: Loss, change: str = "") -> Match | None:
+    scenes = _scenes(convention, INPUTS)
+    theirs = _values(subject, convention, scenes)
+    ours = _ours(loss, convention, scenes, doubly="second" in change)
+    factor = None if theirs is None else _factor(theirs, ours)
+    return None if factor is None else Match(loss, factor, change)
+
+
+def _close(a: Any, b: Any) -> Any:
+    return np.abs(a - b) <= 2e-5 * np.maximum(1e-2, np.abs(b))
+
+
+def _factor(theirs: Any, ours: Any) -> float | None:
+    """The constant c with theirs = c · ours, or None."""
+    if not np.isfinite(ours).all() or not np.isfinite(theirs).all() or float(np.abs(ours).max()) < 1e-9:
+        return None
+    factor = float((theirs * ours).sum() / (ours * ours).sum())
+    if factor <= 0 or not _close(theirs, factor * ours).all():
+        return None
+    return 1.0 if _close(theirs, ours).all() else factor
+
+
+def _scenes(convention: Convention, count: int) -> list[Scene]:
+    return [random_scene(convention, 1000 + seed) for seed in range(count)]
+
+
+def _values(subject: Subject, convention: Convention, scenes: list[Scene]) -> Any:
+    try:
+        return np.array([_mean(subject.run(convention.render(s)).number) for s in scenes])
+    except Exception:
+        return None
+
+
+def _mean(x: Any) -> float:
+    """A loss that does not reduce is compared by its mean."""
+    return float(np.mean(x))
+
+
+def _ours(loss: Loss, convention: Convention, scenes: list[Scene], doubly: bool = False) -> Any:
+    """Values of a loss of the catalogue, which takes logits with the classes on axis 1 and labels."""
+    found: list[float] = []
+    for scene in scenes:
+        guess = probabilities(scene.guess, scene.kind) if doubly else scene.guess
+        if convention.scores == "probabilities" and doubly:
+            guess = probabilities(probabilities(scene.guess, scene.kind), scene.kind)
+        batch = canonical(convention, dataclasses.replace(scene, guess=guess))
+        try:
+            found.append(_mean(loss(batch.prediction, batch.target)))
+        except (ValueError, TypeError):
+            return np.full(len(scenes), np.nan)
+    return np.array(found)
+
+
+def canonical(convention: Convention, scene: Scene) -> Batch:
+    """A scene as the catalogue takes it."""
+    channel = convention.task == "segmentation" and convention.kind == "binary"
+    return dataclasses.replace(
+        convention, scores="logits" if convention.scores != "plain" else "plain", target="labels", last=False, channel=channel
+    ).render(scene)
+
+
+# --- candidates ------------------------------------------------------------------------------------------------------
+
+_ADDITIONS: dict[str, tuple[object, ...]] = {
+    "per": ("image", "batch"),
+    "classes": ("all", "present"),
+    "smooth": (0.0, 1e-5, 1e-6, 1e-7, 0.5, 1.0),
+    "gamma": (0.0, 0.5, 1.0, 1.5, 2.0, 4 / 3),
+    "alpha": (0.25, 0.75, 0.5),
+    "label_smoothing": (0.1,),
+    "squared": (True,),
+    "beta": (0.5, 2.0),
+    "delta": (0.5, 2.0),
+    "class_axis": (1,),
+}
+"""Values that other libraries take by default, tried together beside our own."""
+
+
+def candidates(convention: Convention) -> Iterator[Loss]:
+    """Losses of the catalogue for a convention: each by its defaults, then with the options that others choose."""
+    plain = [loss for cls in catalogue() for loss in _made(cls, convention)]
+    yield from plain
+    for loss in plain:
+        known = {name: annotation for name, _, annotation in loss.options()}
+        chosen = [name for name in _ADDITIONS if name in known]
+        for values in itertools.product(*(_domain(loss, name) for name in chosen)):
+            settings = dict(zip(chosen, values, strict=True))
+            try:
+                yield loss.replace(**settings)
+            except (ValueError, TypeError):
+                continue
+
+
+def _domain(loss: Loss, name: str) -> tuple[object, ...]:
+    return tuple(dict.fromkeys((getattr(loss, name), *_ADDITIONS[name])))
+
+
+def _made(cls: type[Loss], convention: Convention) -> Iterator[Loss]:
+    """A class by its defaults, for the task of the convention; nothing where it is of another field."""
+    kind = {"multiclass": "multiclass", "binary": "binary", "multilabel": "multilabel"}.get(convention.kind)
+    families = {"boxes": ("box",), "values": ("residual", "pointwise")}.get(
+        convention.kind, ("likelihood", "margin", "region")
+    )
+    if cls.family_name not in families or cls.operands:
+        return
+    needs = any(name == "task" and field.default is options.REQUIRED for name, field, _ in cls.options())
+    tasks = cls.tasks()
+    if kind is not None and tasks and kind not in tasks:
+        if kind == "multiclass" and "multilabel" in tasks and needs:
+            yield cls(task="multilabel")  # pyright: ignore[reportCallIssue]
+        return
+    if any(name == "task" for name, _, _ in cls.options()):
+        yield cls(task=kind)  # pyright: ignore[reportCallIssue]
+    else:
+        yield cls()
+
+
+def changes(like: Loss, convention: Convention) -> Iterator[tuple[Loss, str]]:
+    """Losses that are `like` with one mistake that people make, and the mistake in words."""
+    yield like, ""
+    if convention.kind == "multiclass" or convention.kind == "binary":
+        name = "softmax" if convention.kind == "multiclass" else "sigmoid"
+        yield like, f"after a second {name}"
+    numbers = [name for name, _, _ in like.options() if isinstance(getattr(like, name), float)]
+    for a, b in itertools.combinations(numbers, 2):
+        if getattr(like, a) != getattr(like, b):
+            try:
+                yield like.replace(**{a: getattr(like, b), b: getattr(like, a)}), f"with {a} and {b} exchanged"
+            except ValueError:
+                continue
+    if "alpha" in numbers and getattr(like, "alpha") < 1:
+        yield like.replace(alpha=1 - getattr(like, "alpha")), "with alpha on the negatives"
+    for name, values in _ADDITIONS.items():
+        if any(name == option for option, _, _ in like.options()):
+            for value in values:
+                if value != getattr(like, name):
+                    try:
+                        yield like.replace(**{name: value}), f"with {name}={value!r}"
+                    except (ValueError, TypeError):
+                        continue

@@ -1,0 +1,200 @@
+"""Scenes: what is predicted and what is true, before any library's convention says how that is written down.
+
+A scene can be moved: towards the truth, away from it, to other labels. That is what claims such as "the loss grows with
+the error" need, and what a bare pair of arrays cannot do. A `Convention` renders a scene as the arrays that one loss
+takes: labels or one-hot, classes first or last, logits or probabilities.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+
+from lossary.checker.engines import Batch
+
+Array = np.ndarray[Any, Any]
+Task = Literal["classification", "segmentation", "sequence", "boxes", "regression"]
+Kind = Literal["multiclass", "binary", "multilabel", "boxes", "values"]
+TASKS: tuple[Task, ...] = ("segmentation", "classification", "boxes", "regression", "sequence")
+
+SURE = 20.0
+"""The logit of an answer that is given without doubt: a softmax of two such classes is 2e-9 short of 1."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """`guess` are logits with the classes on axis 1 (multiclass), one logit per place (binary, multilabel), boxes with
+    corners or plain values; `truth` are labels without the class axis, 0 and 1, boxes or values."""
+
+    kind: Kind
+    guess: Array
+    truth: Array
+
+    @property
+    def classes(self) -> int:
+        return self.guess.shape[1] if self.kind == "multiclass" else 2
+
+    def perfect(self) -> Scene:
+        """The truth itself as the guess."""
+        return dataclasses.replace(self, guess=self._certain(self.truth))
+
+    def wrong(self) -> Scene:
+        """A guess that is as sure as `perfect` and wrong at every place; boxes and values two units off."""
+        if self.kind == "multiclass":
+            return dataclasses.replace(self, guess=self._certain((self.truth + 1) % self.classes))
+        if self.kind in ("binary", "multilabel"):
+            return dataclasses.replace(self, guess=-self._certain(self.truth))
+        away = 2.0 * np.array([1.0, 0, 1, 0]) if self.kind == "boxes" else 2.0
+        return dataclasses.replace(self, guess=self.truth + away)
+
+    def towards(self, other: Scene, share: float) -> Scene:
+        """A guess on the way from this one to another: `share` 0 is this one, 1 the other. Where guesses are logits, the
+        way is straight in probabilities, so that no third class comes and goes."""
+        if self.kind in ("boxes", "values"):
+            return dataclasses.replace(self, guess=(1 - share) * self.guess + share * other.guess)
+        here, there = (log_probabilities(scene.guess, self.kind) for scene in (self, other))
+        with np.errstate(divide="ignore"):
+            mixed = [np.logaddexp(np.log1p(-share) + a, np.log(share) + b) for a, b in zip(here, there, strict=True)]
+        return dataclasses.replace(self, guess=mixed[0] if self.kind == "multiclass" else mixed[0] - mixed[1])
+
+    def _certain(self, answer: Array) -> Array:
+        if self.kind == "multiclass":
+            return SURE * np.moveaxis(np.eye(self.classes)[answer], -1, 1)
+        if self.kind in ("binary", "multilabel"):
+            return SURE * (2.0 * answer - 1.0)
+        return answer.astype(float)
+
+
+@dataclasses.dataclass(frozen=True)
+class Convention:
+    """How a loss wants prediction and target written down.
+
+    Args:
+        task: which field the loss is of.
+        kind: what a scene holds.
+        scores: whether the prediction holds logits or probabilities; boxes and values are what they are.
+        target: `"labels"`; `"one-hot"`, floats of the prediction's shape; `"channel"`, labels with an axis of length 1
+            in place of the classes; `"float"`, 0 and 1 as floats in the shape of the prediction.
+        channel: whether a binary prediction has an axis of length 1 for its only class.
+        last: whether the classes are on the last axis.
+    """
+
+    task: Task
+    kind: Kind
+    scores: Literal["logits", "probabilities", "plain"] = "logits"
+    target: Literal["labels", "one-hot", "channel", "float"] = "labels"
+    channel: bool = False
+    last: bool = False
+
+    def render(self, scene: Scene) -> Batch:
+        """The arrays of a scene, as float64 and int64."""
+        if self.kind in ("boxes", "values"):
+            return Batch(scene.guess.astype(float), scene.truth.astype(float))
+        prediction = scene.guess.astype(float)
+        if self.scores == "probabilities":
+            prediction = probabilities(prediction, self.kind)
+        truth = scene.truth
+        if self.kind == "multiclass":
+            if self.target == "one-hot":
+                truth = np.moveaxis(np.eye(scene.classes)[truth], -1, 1)
+            elif self.target == "channel":
+                truth = truth[:, None]
+            if self.last:
+                prediction = np.moveaxis(prediction, 1, -1)
+                truth = truth if self.target == "labels" else np.moveaxis(truth, 1, -1)
+            return Batch(prediction, truth)
+        if self.channel:
+            axis = -1 if self.last else 1
+            prediction = np.expand_dims(prediction, axis)
+            if self.target != "labels" or self.task == "segmentation":
+                truth = np.expand_dims(truth, axis)
+        return Batch(prediction, truth.astype(float) if self.target == "float" else truth)
+
+    def __str__(self) -> str:
+        """In words, as the report says it."""
+        if self.kind == "boxes":
+            return "boxes (N, 4) as x1, y1, x2, y2"
+        if self.kind == "values":
+            return "values of one shape"
+        places = {"classification": "", "segmentation": ", H, W", "sequence": ", T"}.get(self.task, "")
+        first = f"(N{places}, C)" if self.last else f"(N, C{places})"
+        if self.kind == "multiclass":
+            labels = f"(N{places})" if places else "(N,)"
+            target = {
+                "labels": f"labels {labels}",
+                "one-hot": f"one-hot targets {first}",
+                "channel": "labels " + first.replace("C", "1"),
+            }[self.target]
+            return f"{self.scores} {first}, {target}"
+        if self.kind == "multilabel":
+            shape = first
+        else:
+            shape = first.replace("C", "1") if self.channel else (f"(N{places})" if places else "(N,)")
+        return f"{self.scores} {shape}, targets 0 and 1 as {'floats' if self.target == 'float' else 'integers'}"
+
+
+def probabilities(logits: Array, kind: Kind) -> Array:
+    """Through the softmax over axis 1, or through the sigmoid."""
+    if kind == "multiclass":
+        p = np.exp(logits - logits.max(1, keepdims=True))
+        return p / p.sum(1, keepdims=True)
+    small = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1 / (1 + small), small / (1 + small))
+
+
+def log_probabilities(logits: Array, kind: Kind) -> list[Array]:
+    """ln p of the classes in one array (multiclass), or ln p and ln(1-p)."""
+    if kind == "multiclass":
+        shifted = logits - logits.max(1, keepdims=True)
+        return [shifted - np.log(np.exp(shifted).sum(1, keepdims=True))]
+    return [-np.logaddexp(0.0, -logits), -np.logaddexp(0.0, logits)]
+
+
+def conventions(task: Task | None = None) -> list[Convention]:
+    """Those that losses are known to have, in the order in which they are tried: the strictest and plainest first, so
+    that a loss which takes nearly anything is understood as the plainest thing that it may be."""
+    images: tuple[Task, ...] = ("segmentation", "classification", "sequence")
+    scored: list[Convention] = []
+    for scores in ("logits", "probabilities"):
+        for name in images:
+            for last in (False, True) if name != "classification" else (False,):
+                scored.append(Convention(name, "multiclass", scores, "labels", last=last))
+        if scores == "logits":
+            scored.append(Convention("regression", "values", "plain", "float"))
+            scored.append(Convention("boxes", "boxes", "plain", "float"))
+        for name in images:
+            for target in ("float", "labels"):
+                scored.append(Convention(name, "binary", scores, target, channel=name != "classification"))
+                scored.append(Convention(name, "binary", scores, target, channel=name == "classification"))
+        scored.append(Convention("segmentation", "binary", scores, "float", channel=True, last=True))
+        for name in images:
+            targets = ("one-hot", "channel") if name == "segmentation" else ("one-hot",)
+            for last in (False, True) if name != "classification" else (False,):
+                scored += [Convention(name, "multiclass", scores, target, last=last) for target in targets]
+        scored.append(Convention("classification", "multilabel", scores, "float"))
+    return [convention for convention in scored if task in (None, convention.task)]
+
+
+def random_scene(convention: Convention, seed: int, samples: int = 3, classes: int = 3, places: int = 4) -> Scene:
+    """An ordinary scene of a seed; `places` is the side of an image or the length of a sequence."""
+    rng = np.random.default_rng(seed)
+    if convention.kind == "boxes":
+        return Scene("boxes", _boxes(rng, samples), _boxes(rng, samples))
+    if convention.kind == "values":
+        truth = rng.normal(size=(samples, places + 1))  # five numbers: a row is no box
+        return Scene("values", truth + 2 * rng.normal(size=truth.shape), truth)
+    extent = {"classification": (), "segmentation": (places, places), "sequence": (places,)}[convention.task]
+    if convention.kind == "multiclass":
+        truth = rng.integers(0, classes, size=(samples, *extent))
+        return Scene("multiclass", 2 * rng.normal(size=(samples, classes, *extent)), truth)
+    shape = (samples, classes, *extent) if convention.kind == "multilabel" else (samples, *extent)
+    truth = rng.integers(0, 2, size=shape)
+    truth.flat[:2] = (0, 1)  # both answers occur
+    return Scene(convention.kind, 2 * rng.normal(size=shape), truth)
+
+
+def _boxes(rng: np.random.Generator, samples: int) -> Array:
+    low = rng.uniform(0, 5, size=(samples, 2))
+    return np.concatenate([low, low + rng.uniform(1, 6, size=(samples, 2))], axis=1)

@@ -1,0 +1,92 @@
+"""The loss under examination, whoever wrote it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lossary.checker.engines import RUN, Batch, Dtype, Framework, Outcome, tensors
+from lossary.checker.scenes import Convention, Scene
+from lossary.core.loss import Loss
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A callable `(prediction, target) -> array`, and what is known of it beforehand.
+
+    Args:
+        call: the loss, with the prediction first.
+        framework: whose arrays it takes.
+        name: what reports call it.
+        owner: the object whose attributes a call must not change; None for a function.
+        ignore_index: the label that it leaves out, if it has one.
+        like: the loss of the catalogue that it is meant to be, or is. What that one declares (parts that the gradient
+            holds constant, sums that do not add up, no derivative at all) is no fault.
+    """
+
+    call: Callable[..., Any]
+    framework: Framework
+    name: str
+    owner: Any = None
+    ignore_index: int | None = None
+    like: Loss | None = None
+
+    def run(self, batch: Batch, dtype: Dtype = "float64", **how: Any) -> Outcome:
+        """Value and gradient of a call. `how`: `compiled`, and for torch `scale`."""
+        return RUN[self.framework](self.call, batch, dtype, **how)
+
+    def value(self, batch: Batch, dtype: Dtype = "float64") -> float:
+        """The reduced loss as a number; unreduced values are summed."""
+        prediction, target, keywords = tensors(self.framework, batch, dtype)
+        from lossary.checker.engines import to_numpy
+
+        return float(np.sum(to_numpy(self.call(prediction, target, **keywords)), dtype=float))
+
+    # --- what the declaration of a known loss excuses ----------------------------------------------------------------
+
+    @property
+    def differentiable(self) -> bool:
+        return self.like is None or self.like.facts.differentiable
+
+    @property
+    def holds_constants(self) -> bool:
+        """Whether a part of the formula is constant in the gradient, which is then not the slope of the value."""
+        return self.like is not None and any(part.facts.constant is not None for part in _parts(self.like))
+
+    @property
+    def span(self) -> tuple[float, float]:
+        return (-math.inf, math.inf) if self.like is None else self.like.facts.span
+
+
+def _parts(loss: Loss) -> list[Loss]:
+    from lossary.core.compound import SumLoss
+
+    return [part for _, part in loss.terms] if isinstance(loss, SumLoss) else [loss]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """What a claim is tried on: a subject, the arrays of a call and, where they come from one, their scene."""
+
+    subject: Subject
+    batch: Batch
+    regime: str = "ordinary"
+    scene: Scene | None = None
+    convention: Convention | None = None
+
+    @classmethod
+    def of(cls, subject: Subject, convention: Convention, scene: Scene, regime: str = "ordinary") -> Trial:
+        return cls(subject, convention.render(scene), regime, scene, convention)
+
+    def with_scene(self, scene: Scene) -> Trial:
+        assert self.convention is not None
+        return Trial.of(self.subject, self.convention, scene, self.regime)
+
+    def value(self) -> float:
+        return self.subject.value(self.batch)

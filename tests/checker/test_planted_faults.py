@@ -1,0 +1,22 @@
+"""The checker names each of the faults that people make, and finds none where there is none."""
+
+from __future__ import annotations
+
+import pytest
+from faulty import FAULTS
+
+import lossary
+
+
+def test_there_are_thirty() -> None:
+    assert len(FAULTS) >= 30
+
+
+@pytest.mark.filterwarnings("ignore")  # torch warns of some of these faults
+@pytest.mark.parametrize("name", FAULTS)
+def test_fault_is_named(name: str) -> None:
+    fault = FAULTS[name]
+    report = lossary.check(fault.loss, seconds=60, **fault.how)
+    named = [finding for finding in report.findings if finding.claim.startswith(fault.claim)]
+    assert named, [f"{f.claim}: {f.words}" for f in report.findings]
+    assert fault.words in named[0].words
