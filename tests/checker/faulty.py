@@ -38,7 +38,9 @@ def planted(claim: str, words: str = "", **how: Any) -> Callable[[Callable[..., 
 
 
 def probabilities(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.softmax(logits, 1), torch.nn.functional.one_hot(target, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
+    return torch.softmax(logits, 1), torch.nn.functional.one_hot(target, logits.shape[1]).movedim(-1, 1).to(
+        logits.dtype
+    )
 
 
 # --- wrong values ----------------------------------------------------------------------------------------------------
@@ -68,7 +70,11 @@ def mean_over_the_classes_too(logits, target):
 def alpha_on_the_negatives(logits, target):
     t = target.to(logits.dtype)
     p_t = torch.sigmoid(torch.where(t > 0, logits, -logits))
-    return (torch.where(t > 0, 0.75, 0.25) * (1 - p_t) ** 2 * F.binary_cross_entropy_with_logits(logits, t, reduction="none")).mean()
+    return (
+        torch.where(t > 0, 0.75, 0.25)
+        * (1 - p_t) ** 2
+        * F.binary_cross_entropy_with_logits(logits, t, reduction="none")
+    ).mean()
 
 
 @planted("ignored places are not in the mean", "denominator", task="segmentation", ignore_index=255)
@@ -285,8 +291,8 @@ def turns_gradients_on(prediction, target):
 
 
 @planted("half precision is as exact as its input", task="classification")
-def sum_in_bfloat16(logits, target):
-    return F.cross_entropy(logits, target, reduction="sum") / len(logits)
+def logarithm_in_half_precision(logits, target):
+    return (logits.exp().sum(1).log() - logits.gather(1, target[:, None])[:, 0]).sum() / max(len(logits), 1)
 
 
 @planted("nothing waits for the device", task="regression")

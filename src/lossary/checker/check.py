@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from lossary.checker import claims as structural
-from lossary.checker import meanings, nearest
-from lossary.checker.claims import CLAIMS, SEVERITIES, Claim, Regime
+from lossary.checker import calls, meanings, nearest
+from lossary.checker.claims import CLAIMS, SEVERITIES, Claim, Violation
 from lossary.checker.engines import Framework
 from lossary.checker.inference import infer
 from lossary.checker.loading import subject_of
@@ -18,7 +17,7 @@ from lossary.checker.scenes import Convention, Task, random_scene
 from lossary.checker.subject import Subject, Trial
 from lossary.core.loss import Loss
 
-_ = (structural, meanings)  # their claims enter CLAIMS when they are imported
+_ = (calls, meanings)  # their claims enter CLAIMS when they are imported
 
 Progress = Callable[[str, int, int], None]
 """Told the claim that is tried, how many were, and how many there are."""
@@ -58,7 +57,7 @@ def check(
         A `Report`; `report.ok`, `report.findings`, `report.show()`.
 
     Raises:
-        NotUnderstood: a ValueError: no kind of input is accepted; the message lists what was tried.
+        NotUnderstoodError: a ValueError: no kind of input is accepted; the message lists what was tried.
 
     The check runs in this process: a loss that never returns is not ended. `lossary check` on the command line ends it.
 
@@ -71,12 +70,12 @@ def check(
     subject = subject_of(loss, framework, target_first, ignore_index, name)
     convention = infer(subject, task, scores)
     equals, difference = _identify(subject, convention, like, loss)
-    subject = dataclasses.replace(subject, like=like if isinstance(loss, Loss) is False and like else _known(loss, equals))
+    subject = dataclasses.replace(subject, like=_known(loss, like, equals), ours=isinstance(loss, Loss))
     statement = statement or f"loss = {subject.name}"
     findings: list[Finding] = [] if difference is None else [difference]
     passed: list[str] = []
     unfinished: list[str] = []
-    chosen = [c for c in _applicable(subject)]
+    chosen = [claim for claim in CLAIMS if subject.framework in claim.frameworks]
     for number, claim in enumerate(chosen):
         if progress is not None:
             progress(claim.name, number, len(chosen))
@@ -87,8 +86,9 @@ def check(
         if failure is None:
             passed.append(claim.name)
         else:
-            trial, words = failure
-            findings.append(Finding(claim.name, claim.severity, words, claim.means, code(trial, statement)))
+            trial, violation = failure
+            shown = trial if violation.batch is None else dataclasses.replace(trial, batch=violation.batch)
+            findings.append(Finding(claim.name, claim.severity, violation.words, claim.means, code(shown, statement)))
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Report(
         subject.name,
@@ -101,17 +101,15 @@ def check(
     )
 
 
-def _applicable(subject: Subject) -> Iterator[Claim]:
-    return (claim for claim in CLAIMS if subject.framework in claim.frameworks)
-
-
-def _first_failure(claim: Claim, subject: Subject, convention: Convention, deadline: float) -> tuple[Trial, str] | None:
+def _first_failure(
+    claim: Claim, subject: Subject, convention: Convention, deadline: float
+) -> tuple[Trial, Violation] | None:
     from lossary.checker.search import smallest_failure
 
     if claim.examples == 1:  # it makes its own inputs, or costs too much to search
         trial = Trial.of(subject, convention, random_scene(convention, 0))
-        words = claim(trial)
-        return None if words is None else (trial, words)
+        violation = claim(trial)
+        return None if violation is None else (trial, violation)
     for regime in claim.regimes:
         failure = smallest_failure(claim, subject, convention, regime, deadline)
         if failure is not None:
@@ -143,11 +141,8 @@ def _identify(
     return explanation, finding
 
 
-def _known(loss: Any, equals: nearest.Match | None) -> Loss | None:
-    """The declaration that the subject is held to: its own, or that of the loss that it equals."""
+def _known(loss: Any, like: Loss | None, equals: nearest.Match | None) -> Loss | None:
+    """The loss whose declaration the subject is held to: itself, the one it is meant to be, or the one it equals."""
     if isinstance(loss, Loss):
         return loss
-    return None if equals is None or equals.change else equals.loss
-
-
-__all__ = ["Regime", "check"]
+    return like or (equals.loss if equals is not None and not equals.change else None)

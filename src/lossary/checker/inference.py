@@ -13,7 +13,7 @@ from lossary.checker.subject import Subject, Trial
 SEEDS = (0, 1, 2)
 
 
-class NotUnderstood(ValueError):
+class NotUnderstoodError(ValueError):
     """No known convention fits; the message lists what was tried and how it failed."""
 
 
@@ -41,8 +41,17 @@ def infer(subject: Subject, task: Task | None = None, scores: str | None = None)
     accepted = [a for a in attempts if a.failure is None]
     if accepted:
         return accepted[0].convention
-    tried = "; ".join(dict.fromkeys(f"{a.convention}: {a.failure}" for a in attempts))
-    raise NotUnderstood(f"{subject.name} accepts no known kind of prediction and target. Tried {tried[:1500]}")
+    by_failure: dict[str, list[str]] = {}
+    for a in attempts:
+        by_failure.setdefault(str(a.failure), []).append(str(a.convention))
+    tried = "; ".join(
+        f"{failure} for {kinds[0]}" + (f" and {len(kinds) - 1} others" if len(kinds) > 1 else "")
+        for failure, kinds in by_failure.items()
+    )
+    raise NotUnderstoodError(
+        f"{subject.name} accepts no known kind of prediction and target. It gave {tried}. If it needs more arguments, "
+        "wrap it in a function of two."
+    )
 
 
 def attempt(subject: Subject, convention: Convention) -> Attempt:

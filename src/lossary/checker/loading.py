@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import functools
 import importlib
+import importlib.util
 import inspect
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from lossary.checker.engines import Framework, installed
@@ -58,7 +60,7 @@ def _home(loss: Any) -> str:
 def _framework(loss: Any) -> Framework:
     home = _home(loss)
     if home == "keras":
-        import keras
+        import keras  # pyright: ignore[reportMissingTypeStubs]
 
         return keras.backend.backend()  # pyright: ignore
     if home in ("jax", "optax", "flax"):
@@ -71,8 +73,8 @@ def _framework(loss: Any) -> Framework:
 
 def _name(loss: Any) -> str:
     if isinstance(loss, functools.partial):
-        options = ", ".join(f"{k}={v!r}" for k, v in loss.keywords.items())
-        return f"partial({_name(loss.func)}, {options})"
+        bound: functools.partial[Any] = loss  # pyright: ignore[reportUnknownVariableType]
+        return f"{_name(bound.func)}({', '.join(f'{k}={v!r}' for k, v in bound.keywords.items())})"
     if inspect.isroutine(loss):
         return loss.__name__
     return repr(loss) if isinstance(loss, Loss) else type(loss).__name__
@@ -101,17 +103,39 @@ def load(spec: str) -> Callable[..., Any]:
     found: Any = _module(module_name)
     for part in name.split("."):
         if not hasattr(found, part):
-            near = ", ".join(n for n in vars(found) if "loss" in n.lower())[:200]
+            names: list[str] = [n for n in dir(found) if n.endswith(("Loss", "loss"))]
+            near = ", ".join(names[:8])
             raise ValueError(f"{module_name} has no {name!r}" + (f"; it has {near}" if near else ""))
         found = getattr(found, part)
     if inspect.isclass(found):
+        made: Any = found
         try:
-            return found(**options)
+            return made(**options)
         except TypeError as error:
             raise ValueError(f"{name} cannot be made with {options or 'no options'}: {error}") from error
     if not callable(found):
         raise ValueError(f"{spec} is no loss: {type(found).__name__} cannot be called")
     return functools.partial(found, **options) if options else found
+
+
+def statement(spec: str) -> str:
+    """The lines of Python that make the loss of `MODULE:NAME`.
+
+    >>> print(statement("torch.nn:HuberLoss(delta=2.0)"))
+    from torch.nn import HuberLoss
+    loss = HuberLoss(delta=2.0)
+    """
+    module, _, expression = spec.partition(":")
+    name, options = _parse(expression)
+    first = name.partition(".")[0]
+    found = load(spec)
+    if isinstance(found, functools.partial) and not inspect.isclass(found.func):
+        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        made = f"import functools\nloss = functools.partial({name}, {given})"
+    else:
+        made = f"loss = {expression}" if options or inspect.isroutine(found) else f"loss = {name}()"
+    place = Path(module).stem if module.endswith(".py") else module
+    return f"from {place} import {first}\n{made}"
 
 
 def _parse(expression: str) -> tuple[str, dict[str, Any]]:
@@ -123,9 +147,7 @@ def _parse(expression: str) -> tuple[str, dict[str, Any]]:
             return ast.unparse(tree.func), {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords}
         return ast.unparse(tree), {}
     except (SyntaxError, ValueError):
-        raise ValueError(
-            f"{expression!r} must be NAME or NAME(option=value, …) with plain values as options"
-        ) from None
+        raise ValueError(f"{expression!r} must be NAME or NAME(option=value, …) with plain values as options") from None
 
 
 def _module(name: str) -> Any:

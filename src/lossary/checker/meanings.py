@@ -1,5 +1,5 @@
-"""Claims about what a loss means: it is least for the truth, grows with the error, teaches where it is wrong, and leaves
-out what it is told to. They need the scene behind the arrays."""
+"""Claims about what a loss means: it is least for the truth, grows with the error, teaches where it is wrong, and
+leaves out what it is told to. They need the scene behind the arrays."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lossary.checker.claims import EVERYWHERE, TORCH, claim, near, precision
+from lossary.checker.claims import EVERYWHERE, TORCH, Violation, claim, near, precision
 from lossary.checker.engines import Batch
 from lossary.checker.scenes import Scene
 from lossary.checker.subject import Trial
@@ -34,7 +34,7 @@ def _of_places(trial: Trial) -> bool:
     frameworks=EVERYWHERE,
     examples=15,
 )
-def truth_is_best(trial: Trial) -> str | None:
+def truth_is_best(trial: Trial) -> str | Violation | None:
     """Against the guess of the trial, a wrong one, and what lies between."""
     scene = trial.scene
     if scene is None:
@@ -55,7 +55,7 @@ def truth_is_best(trial: Trial) -> str | None:
     frameworks=EVERYWHERE,
     examples=10,
 )
-def monotone(trial: Trial) -> str | None:
+def monotone(trial: Trial) -> str | Violation | None:
     """On the straight way from the truth to a wrong answer."""
     scene = trial.scene
     if scene is None:
@@ -65,7 +65,8 @@ def monotone(trial: Trial) -> str | None:
     values = [_value(trial, start.towards(end, float(share))) for share in shares]
     for a, b, before, after in zip(shares, shares[1:], values, values[1:], strict=False):
         if after < before - 1e-5 * max(1.0, abs(before)):
-            return f"from {a:.0%} to {b:.0%} of the way from the truth to a wrong answer it falls from {before:.5g} to {after:.5g}"
+            way = f"from {a:.0%} to {b:.0%} of the way from the truth to a wrong answer"
+            return f"{way} it falls from {before:.5g} to {after:.5g}"
     return None
 
 
@@ -75,7 +76,7 @@ def monotone(trial: Trial) -> str | None:
     "samples that are wrong with confidence are never corrected",
     examples=5,
 )
-def teaches(trial: Trial) -> str | None:
+def teaches(trial: Trial) -> str | Violation | None:
     """Where the loss still grows with a logit, its gradient must not be lost. (A loss of probabilities that is bounded,
     such as Dice, is flat there by nature, and its value says so.)"""
     if not _of_places(trial) or not trial.subject.differentiable or trial.convention is None or trial.scene is None:
@@ -101,7 +102,7 @@ def teaches(trial: Trial) -> str | None:
     frameworks=EVERYWHERE,
     examples=10,
 )
-def class_numbers(trial: Trial) -> str | None:
+def class_numbers(trial: Trial) -> str | Violation | None:
     """Other numbers for the same classes; class 0 keeps its own, because it may be the background."""
     scene = trial.scene
     if scene is None or scene.kind != "multiclass" or scene.classes < 3 or _has_class_options(trial):
@@ -110,7 +111,9 @@ def class_numbers(trial: Trial) -> str | None:
     new = np.concatenate([[0], old[:0:-1]])
     renamed = dataclasses.replace(scene, guess=scene.guess[:, np.argsort(new)], truth=new[scene.truth])
     a, b = _value(trial, scene), _value(trial, renamed)
-    return None if near(b, a, 1e-5) else f"it is {a:.6g}, and {b:.6g} when the classes other than 0 change their numbers"
+    return (
+        None if near(b, a, 1e-5) else f"it is {a:.6g}, and {b:.6g} when the classes other than 0 change their numbers"
+    )
 
 
 def _has_class_options(trial: Trial) -> bool:
@@ -131,7 +134,7 @@ def _has_class_options(trial: Trial) -> bool:
     frameworks=EVERYWHERE,
     examples=1,
 )
-def no_broadcasting(trial: Trial) -> str | None:
+def no_broadcasting(trial: Trial) -> str | Violation | None:
     """A prediction of shape (N, 1) against a target of (N,), and the reverse."""
     convention = trial.convention
     if convention is None or convention.kind not in ("values", "binary") or convention.task == "segmentation":
@@ -145,7 +148,8 @@ def no_broadcasting(trial: Trial) -> str | None:
             value = trial.subject.value(Batch(p, t))
         except Exception:
             continue
-        return f"a prediction of shape {p.shape} and a target of {t.shape} give {value:.5g} and no error"
+        words = f"a prediction of shape {p.shape} and a target of {t.shape} give {value:.5g} and no error"
+        return Violation(words, Batch(p, t))
     return None
 
 
@@ -156,11 +160,11 @@ def no_broadcasting(trial: Trial) -> str | None:
     frameworks=TORCH,
     examples=3,
 )
-def labels_in_range(trial: Trial) -> str | None:
+def labels_in_range(trial: Trial) -> str | Violation | None:
     convention, scene = trial.convention, trial.scene
-    if convention is None or scene is None or not _of_places(trial) or convention.target not in ("labels", "channel"):
+    if convention is None or scene is None or not _of_places(trial) or convention.target == "one-hot":
         return None
-    from lossary import checked
+    from lossary.core.contract import checked
 
     stray = 255 if trial.subject.ignore_index != 255 else 254
     batch = trial.batch
@@ -171,7 +175,8 @@ def labels_in_range(trial: Trial) -> str | None:
             value = trial.subject.value(Batch(batch.prediction, target))
     except Exception:
         return None
-    return f"the label {stray} among 0 to {scene.classes - 1} gives {value:.5g} and no error"
+    words = f"the label {stray} among 0 to {scene.classes - 1} gives {value:.5g} and no error"
+    return Violation(words, Batch(batch.prediction, target))
 
 
 @claim(
@@ -180,7 +185,7 @@ def labels_in_range(trial: Trial) -> str | None:
     "with many classes and half precision the loss trains on the wrong class",
     examples=1,
 )
-def labels_exact(trial: Trial) -> str | None:
+def labels_exact(trial: Trial) -> str | Violation | None:
     """Class 257 is no number of bfloat16, nor is 2049 of float16."""
     convention = trial.convention
     if convention is None or convention.kind != "multiclass" or convention.target != "labels":
@@ -193,7 +198,9 @@ def labels_exact(trial: Trial) -> str | None:
     batch = convention.render(Scene("multiclass", guess, np.full((1, *extent), 257)))
     narrow, wide = trial.subject.value(batch, "bfloat16"), trial.subject.value(batch, precision(trial))
     if not near(narrow, wide, 1e-2):
-        return f"label 257 of 300, rightly predicted, costs {narrow:.4g} in bfloat16 and {wide:.4g} in {precision(trial)}"
+        return (
+            f"label 257 of 300, rightly predicted, costs {narrow:.4g} in bfloat16 and {wide:.4g} in {precision(trial)}"
+        )
     return None
 
 
@@ -221,7 +228,7 @@ def _with_ignored(trial: Trial) -> tuple[Trial, Array] | None:
     frameworks=EVERYWHERE,
     examples=5,
 )
-def ignored_places(trial: Trial) -> str | None:
+def ignored_places(trial: Trial) -> str | Violation | None:
     found = _with_ignored(trial)
     if found is None:
         return None
@@ -231,8 +238,9 @@ def ignored_places(trial: Trial) -> str | None:
     if near(a, b, 1e-5):
         return None
     words = f"with {left_out.sum()} of {len(left_out)} samples ignored it is {a:.6g}, and {b:.6g} without them"
-    share = a / b if b else float("nan")
-    return words + (" (they are counted in the denominator)" if near(share, 1 - left_out.mean(), 1e-3) else "")
+    if b and near(a / b, 1 - left_out.mean(), 1e-3):
+        words += " (they are counted in the denominator)"
+    return Violation(words, spoiled.batch)
 
 
 @claim(
@@ -241,7 +249,7 @@ def ignored_places(trial: Trial) -> str | None:
     "padding moves the model, or one NaN in it ends the run",
     examples=3,
 )
-def ignored_gradient(trial: Trial) -> str | None:
+def ignored_gradient(trial: Trial) -> str | Violation | None:
     found = _with_ignored(trial)
     if found is None:
         return None
@@ -249,12 +257,14 @@ def ignored_gradient(trial: Trial) -> str | None:
     gradient = trial.subject.run(spoiled.batch, "float32").gradient
     assert gradient is not None
     if (gradient[left_out] != 0).any():
-        return f"the gradient at ignored places is up to {float(np.abs(gradient[left_out]).max()):.3g}"
+        size = float(np.abs(gradient[left_out]).max())
+        return Violation(f"the gradient at ignored places is up to {size:.3g}", spoiled.batch)
     prediction = spoiled.batch.prediction.copy()
     prediction[left_out] = np.nan
-    outcome = trial.subject.run(spoiled.batch.with_prediction(prediction), "float32")
+    poisoned = spoiled.batch.with_prediction(prediction)
+    outcome = trial.subject.run(poisoned, "float32")
     if not np.isfinite(outcome.number).all() or outcome.gradient is None or not np.isfinite(outcome.gradient).all():
-        return "a NaN at ignored places reaches the value or the gradient"
+        return Violation("a NaN at ignored places reaches the value or the gradient", poisoned)
     return None
 
 
@@ -264,17 +274,18 @@ def ignored_gradient(trial: Trial) -> str | None:
     "one image without a labelled pixel makes every weight NaN",
     examples=1,
 )
-def all_ignored(trial: Trial) -> str | None:
+def all_ignored(trial: Trial) -> str | Violation | None:
     if _with_ignored(trial) is None:
         return None
     target = np.full_like(trial.batch.target, trial.subject.ignore_index)
-    outcome = trial.subject.run(Batch(trial.batch.prediction, target), "float32")
+    nothing = Batch(trial.batch.prediction, target)
+    outcome = trial.subject.run(nothing, "float32")
     if outcome.number.shape != trial.subject.run(trial.batch, "float32").number.shape:
-        return f"everything ignored, the result has shape {outcome.number.shape}"
+        return Violation(f"everything ignored, the result has shape {outcome.number.shape}", nothing)
     if not np.isfinite(outcome.number).all():
-        return f"everything ignored, it is {outcome.number.ravel()[0]}"
+        return Violation(f"everything ignored, it is {outcome.number.ravel()[0]}", nothing)
     if outcome.gradient is not None and not np.isfinite(outcome.gradient).all():
-        return "everything ignored, the gradient is not finite"
+        return Violation("everything ignored, the gradient is not finite", nothing)
     return None
 
 
@@ -288,7 +299,7 @@ def all_ignored(trial: Trial) -> str | None:
     frameworks=TORCH,
     examples=1,
 )
-def large_image(trial: Trial) -> str | None:
+def large_image(trial: Trial) -> str | Violation | None:
     """Sums over 512 × 512 places leave the range of float16."""
     convention, scene = trial.convention, trial.scene
     if convention is None or scene is None or convention.task != "segmentation":
@@ -303,7 +314,7 @@ def large_image(trial: Trial) -> str | None:
         return f"float16 raises {type(error).__name__}: {str(error).splitlines()[0][:120]}"
     exact = trial.subject.value(batch, "float32")
     if not np.isfinite(value) and np.isfinite(exact):
-        return f"512 × 512 places in float16 give {value}, in float32 {exact:.4g}"
+        return Violation(f"512 × 512 places in float16 give {value}, in float32 {exact:.4g}", batch)
     return None
 
 
@@ -313,11 +324,11 @@ def large_image(trial: Trial) -> str | None:
     "false positives on images without an object cost the same whatever the model does: it never unlearns them",
     examples=1,
 )
-def empty_mask(trial: Trial) -> str | None:
+def empty_mask(trial: Trial) -> str | Violation | None:
     convention = trial.convention
     if convention is None or trial.scene is None or convention.task != "segmentation":
         return None
-    if trial.subject.like is not None:  # the declaration says what `smooth` does here
+    if trial.subject.ours:  # its docstring says what `smooth` does here
         return None
     kind = trial.scene.kind
     shape = (1, 2, 8, 8) if kind == "multiclass" else (1, 8, 8)
@@ -326,13 +337,16 @@ def empty_mask(trial: Trial) -> str | None:
         scene.guess[:, 1] = 1.0
     else:
         scene.guess[:] = 1.0
-    outcome = trial.subject.run(convention.render(scene), precision(trial))
+    empty = convention.render(scene)
+    outcome = trial.subject.run(empty, precision(trial))
     ordinary = trial.subject.run(trial.batch, precision(trial)).gradient
     assert outcome.gradient is not None
     assert ordinary is not None
     size, usual = (float(np.abs(g).sum()) for g in (outcome.gradient, ordinary))
     if size < 1e-4 * usual:
-        return f"on an image without an object the gradient is {size:.2g} in all, elsewhere {usual:.2g}"
+        return Violation(
+            f"on an image without an object the gradient is {size:.2g} in all, elsewhere {usual:.2g}", empty
+        )
     return None
 
 
@@ -346,14 +360,15 @@ def empty_mask(trial: Trial) -> str | None:
     frameworks=EVERYWHERE,
     examples=1,
 )
-def equal_boxes(trial: Trial) -> str | None:
+def equal_boxes(trial: Trial) -> str | Violation | None:
     if trial.convention is None or trial.convention.kind != "boxes":
         return None
     for side in (1e-3, 1.0, 1e3):
         box = np.array([[0.1, 0.2, 0.1 + side, 0.2 + side]])
-        value = trial.subject.value(Batch(box, box.copy()), "float32")
+        equal = Batch(box, box.copy())
+        value = trial.subject.value(equal, "float32")
         if abs(value) > 1e-3:
-            return f"two equal boxes of side {side:g} cost {value:.4g}"
+            return Violation(f"two equal boxes of side {side:g} cost {value:.4g}", equal)
     return None
 
 
@@ -364,14 +379,15 @@ def equal_boxes(trial: Trial) -> str | None:
     frameworks=EVERYWHERE,
     examples=1,
 )
-def inverted_box(trial: Trial) -> str | None:
+def inverted_box(trial: Trial) -> str | Violation | None:
     if trial.convention is None or trial.convention.kind != "boxes":
         return None
     if type(trial.subject.like).__name__ == "FocalEIoULoss":
         return None  # weighs disjoint boxes by 0, and says so
     box = np.array([[0.0, 0, 2, 2]])
+    inverted = Batch(box[:, [2, 3, 0, 1]], box)
     try:
-        value = trial.subject.value(Batch(box[:, [2, 3, 0, 1]], box))
+        value = trial.subject.value(inverted)
     except Exception:
         return None
-    return f"[2, 2, 0, 0] against [0, 0, 2, 2] costs {value:.3g}" if value < 0.5 else None
+    return Violation(f"[2, 2, 0, 0] against [0, 0, 2, 2] costs {value:.3g}", inverted) if value < 0.5 else None

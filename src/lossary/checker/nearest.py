@@ -34,16 +34,17 @@ class Match:
     inputs: int = INPUTS
 
     def __str__(self) -> str:
-        times = "" if abs(self.factor - 1) < 1e-6 else f"{_fraction(self.factor)} times "
+        times = "" if self.factor == 1 else f"{_fraction(self.factor)} times "
         change = f" {self.change}" if self.change else ""
         return f"{times}{self.loss!r}{change}, on {self.inputs} random inputs"
 
 
-def _fraction(x: float) -> str:
+def _fraction(x: float) -> str | None:
+    """A factor that somebody may have chosen: a small integer, or one over a small integer, or a ratio of two."""
     for numerator, denominator in itertools.product(range(1, 10), range(1, 65)):
-        if abs(x - numerator / denominator) < 1e-6 * x:
+        if abs(x - numerator / denominator) < 1e-5 * x:
             return f"{numerator}/{denominator}" if denominator > 1 else str(numerator)
-    return f"{x:.6g}"
+    return None
 
 
 def find(subject: Subject, convention: Convention) -> Match | None:
@@ -56,10 +57,10 @@ def find(subject: Subject, convention: Convention) -> Match | None:
     for loss in candidates(convention):
         ours = _ours(loss, convention, scenes)
         factor = _factor(theirs, ours)
-        if factor is None or (abs(factor - 1) > 1e-6 and proportional is not None):
+        if factor is None or (factor != 1 and proportional is not None):
             continue
         match = _confirm(subject, convention, loss)
-        if match is not None and abs(match.factor - 1) < 1e-6:
+        if match is not None and match.factor == 1:
             return match
         proportional = proportional or match
     return proportional
@@ -69,7 +70,7 @@ def explain(subject: Subject, convention: Convention, like: Loss) -> Match | Non
     """The change that turns `like` into the subject: two options exchanged, a second softmax, another mean."""
     for loss, change in changes(like, convention):
         match = _confirm(subject, convention, loss, change)
-        if match is not None and (change or abs(match.factor - 1) > 1e-6):
+        if match is not None and (change or match.factor != 1):
             return dataclasses.replace(match, loss=like) if change.startswith("after") else match
     return None
 
@@ -84,7 +85,10 @@ def equals(subject: Subject, convention: Convention, like: Loss) -> str | None:
     if not len(bad):
         return None
     first = int(bad[0])
-    return f"on {len(bad)} of {len(scenes)} random inputs it differs; on the first it is {theirs[first]:.6g}, {like!r} {ours[first]:.6g}"
+    return (
+        f"on {len(bad)} of {len(scenes)} random inputs it differs; on the first it is {theirs[first]:.6g}, "
+        f"{like!r} {ours[first]:.6g}"
+    )
 
 
 def _confirm(subject: Subject, convention: Convention, loss: Loss, change: str = "") -> Match | None:
@@ -104,9 +108,11 @@ def _factor(theirs: Any, ours: Any) -> float | None:
     if not np.isfinite(ours).all() or not np.isfinite(theirs).all() or float(np.abs(ours).max()) < 1e-9:
         return None
     factor = float((theirs * ours).sum() / (ours * ours).sum())
-    if factor <= 0 or not _close(theirs, factor * ours).all():
+    if _close(theirs, ours).all():
+        return 1.0
+    if factor <= 0 or _fraction(factor) is None or not _close(theirs, factor * ours).all():
         return None
-    return 1.0 if _close(theirs, ours).all() else factor
+    return factor
 
 
 def _scenes(convention: Convention, count: int) -> list[Scene]:
@@ -122,7 +128,7 @@ def _values(subject: Subject, convention: Convention, scenes: list[Scene]) -> An
 
 def _mean(x: Any) -> float:
     """A loss that does not reduce is compared by its mean."""
-    return float(np.mean(x))
+    return float(np.asarray(x, dtype=float).mean())
 
 
 def _ours(loss: Loss, convention: Convention, scenes: list[Scene], doubly: bool = False) -> Any:
@@ -144,7 +150,11 @@ def canonical(convention: Convention, scene: Scene) -> Batch:
     """A scene as the catalogue takes it."""
     channel = convention.task == "segmentation" and convention.kind == "binary"
     return dataclasses.replace(
-        convention, scores="logits" if convention.scores != "plain" else "plain", target="labels", last=False, channel=channel
+        convention,
+        scores="logits" if convention.scores != "plain" else "plain",
+        target="labels",
+        last=False,
+        channel=channel,
     ).render(scene)
 
 
@@ -217,8 +227,9 @@ def changes(like: Loss, convention: Convention) -> Iterator[tuple[Loss, str]]:
                 yield like.replace(**{a: getattr(like, b), b: getattr(like, a)}), f"with {a} and {b} exchanged"
             except ValueError:
                 continue
-    if "alpha" in numbers and getattr(like, "alpha") < 1:
-        yield like.replace(alpha=1 - getattr(like, "alpha")), "with alpha on the negatives"
+    alpha: Any = getattr(like, "alpha", None)
+    if isinstance(alpha, float) and alpha < 1:
+        yield like.replace(alpha=1 - alpha), "with alpha on the negatives"
     for name, values in _ADDITIONS.items():
         if any(name == option for option, _, _ in like.options()):
             for value in values:

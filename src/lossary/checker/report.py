@@ -60,9 +60,10 @@ class Report:
 
     @classmethod
     def from_dict(cls, description: dict[str, Any]) -> Report:
-        findings = tuple(Finding(**finding) for finding in description["findings"])
-        lists = {name: tuple(description[name]) for name in ("passed", "unfinished")}
-        return cls(**{**description, "findings": findings, **lists})
+        plain: dict[str, Any] = dict(description)
+        plain["findings"] = tuple(Finding(**finding) for finding in description["findings"])
+        plain["passed"], plain["unfinished"] = tuple(description["passed"]), tuple(description["unfinished"])
+        return cls(**plain)
 
     def show(self, console: Console | None = None) -> None:
         """Prints the table, and for each fault the code that shows it."""
@@ -112,7 +113,11 @@ def code(trial: Trial, statement: str) -> str:
     """A program that shows a trial; `statement` makes the loss, named `loss`."""
     framework = trial.subject.framework
     lines = [*_IMPORTS[framework], statement]
-    for name, x in (("prediction", trial.batch.prediction), ("target", trial.batch.target), *trial.batch.keywords.items()):
+    for name, x in (
+        ("prediction", trial.batch.prediction),
+        ("target", trial.batch.target),
+        *trial.batch.keywords.items(),
+    ):
         lines.append(f"{name} = {_array(framework, x)}")
     keywords = "".join(f", {name}={name}" for name in trial.batch.keywords)
     if framework == "torch":
@@ -144,10 +149,7 @@ def _array(framework: Framework, x: np.ndarray[Any, Any]) -> str:
 
 
 def _nested(x: Any) -> str:
-    if isinstance(x, list):
-        items: list[Any] = x
-        return "[" + ", ".join(_nested(item) for item in items) + "]"
-    return _number(x)
+    return "[" + ", ".join(map(_nested, x)) + "]" if isinstance(x, list) else _number(x)  # pyright: ignore
 
 
 def _number(x: Any) -> str:

@@ -50,8 +50,8 @@ class Scene:
         return dataclasses.replace(self, guess=self.truth + away)
 
     def towards(self, other: Scene, share: float) -> Scene:
-        """A guess on the way from this one to another: `share` 0 is this one, 1 the other. Where guesses are logits, the
-        way is straight in probabilities, so that no third class comes and goes."""
+        """A guess on the way from this one to another: `share` 0 is this one, 1 the other. Where guesses are logits,
+        the way is straight in probabilities, so that no third class comes and goes."""
         if self.kind in ("boxes", "values"):
             return dataclasses.replace(self, guess=(1 - share) * self.guess + share * other.guess)
         here, there = (log_probabilities(scene.guess, self.kind) for scene in (self, other))

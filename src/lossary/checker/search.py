@@ -13,7 +13,7 @@ from hypothesis import find as hypothesis_find
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
-from lossary.checker.claims import Claim, Regime
+from lossary.checker.claims import Claim, Regime, Violation
 from lossary.checker.scenes import Convention, Scene
 from lossary.checker.subject import Subject, Trial
 
@@ -82,7 +82,7 @@ def _box_scene(draw: Any, regime: Regime, samples: int) -> Scene:
 
 def smallest_failure(
     claim: Claim, subject: Subject, convention: Convention, regime: Regime, deadline: float
-) -> tuple[Trial, str] | None:
+) -> tuple[Trial, Violation] | None:
     """The smallest trial that Hypothesis finds on which the claim fails, and what is wrong there."""
 
     def fails(scene: Scene) -> bool:
@@ -94,8 +94,8 @@ def smallest_failure(
     if found is None:
         return None
     trial = Trial.of(subject, convention, found, regime)
-    words = claim(trial)
-    return None if words is None else (trial, words)
+    violation = claim(trial)
+    return None if violation is None else (trial, violation)
 
 
 def _find(strategy: Any, condition: Any, examples: int) -> Scene | None:
@@ -103,7 +103,7 @@ def _find(strategy: Any, condition: Any, examples: int) -> Scene | None:
         max_examples=examples,
         database=None,
         deadline=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=list(HealthCheck),  # pyright: ignore[reportArgumentType]
         phases=(Phase.generate, Phase.shrink) if examples > 1 else (Phase.generate,),
     )
     try:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from lossary.checker.engines import RUN, Batch, Dtype, Framework, Outcome, tensors
+from lossary.checker.engines import RUN, Batch, Dtype, Framework, Outcome, tensors, to_numpy
 from lossary.checker.scenes import Convention, Scene
 from lossary.core.loss import Loss
 
@@ -26,8 +25,9 @@ class Subject:
         name: what reports call it.
         owner: the object whose attributes a call must not change; None for a function.
         ignore_index: the label that it leaves out, if it has one.
-        like: the loss of the catalogue that it is meant to be, or is. What that one declares (parts that the gradient
-            holds constant, sums that do not add up, no derivative at all) is no fault.
+        like: the loss of the catalogue that it is meant to be, or is. What this one holds constant in the gradient may
+            be constant here.
+        ours: whether it is itself of the catalogue; then all that its class declares is no fault.
     """
 
     call: Callable[..., Any]
@@ -36,6 +36,7 @@ class Subject:
     owner: Any = None
     ignore_index: int | None = None
     like: Loss | None = None
+    ours: bool = False
 
     def run(self, batch: Batch, dtype: Dtype = "float64", **how: Any) -> Outcome:
         """Value and gradient of a call. `how`: `compiled`, and for torch `scale`."""
@@ -44,24 +45,18 @@ class Subject:
     def value(self, batch: Batch, dtype: Dtype = "float64") -> float:
         """The reduced loss as a number; unreduced values are summed."""
         prediction, target, keywords = tensors(self.framework, batch, dtype)
-        from lossary.checker.engines import to_numpy
-
         return float(np.sum(to_numpy(self.call(prediction, target, **keywords)), dtype=float))
 
     # --- what the declaration of a known loss excuses ----------------------------------------------------------------
 
     @property
     def differentiable(self) -> bool:
-        return self.like is None or self.like.facts.differentiable
+        return not self.ours or self.like is None or self.like.facts.differentiable
 
     @property
     def holds_constants(self) -> bool:
         """Whether a part of the formula is constant in the gradient, which is then not the slope of the value."""
         return self.like is not None and any(part.facts.constant is not None for part in _parts(self.like))
-
-    @property
-    def span(self) -> tuple[float, float]:
-        return (-math.inf, math.inf) if self.like is None else self.like.facts.span
 
 
 def _parts(loss: Loss) -> list[Loss]:

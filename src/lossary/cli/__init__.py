@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lossary.cli.catalogue import list_losses, show
+from lossary.cli.check import check
 from lossary.cli.compare import compare
 from lossary.cli.errors import Verbs
 from lossary.cli.plot import UNKNOWN_OPTIONS, plot
@@ -38,6 +39,7 @@ app.command()(show)
 app.command(context_settings=UNKNOWN_OPTIONS)(plot)
 app.command()(compare)
 app.command()(simulate)
+app.command()(check)
 
 
 def main() -> None:
