@@ -303,7 +303,7 @@ def functional(trial: Trial) -> str | None:
 
 
 @claim(
-    "it keeps at most six times the prediction for backward",
+    "it keeps at most six times the prediction for backward, beside it",
     "slow",
     "the loss needs more memory than the model's last layers",
     frameworks=TORCH,
@@ -331,7 +331,9 @@ def memory(trial: Trial) -> str | None:
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         value = trial.subject.call(prediction.requires_grad_(), target)
     gc.collect()
-    # what only a part of the graph that is gone had saved costs nothing
-    share = sum(size for reference, size in kept.values() if not reference.expired()) / (prediction.numel() * 4)
+    # what only a part of the graph that is gone had saved costs nothing, nor does what the caller holds anyway
+    given = {tensor.untyped_storage()._cdata for tensor in (prediction, target)}
+    alive = [size for key, (reference, size) in kept.items() if key not in given and not reference.expired()]
+    share = sum(alive) / (prediction.numel() * 4)
     del value
     return f"it keeps {share:.1f} times the bytes of the prediction" if share > 6 else None
