@@ -92,7 +92,7 @@ FAULTS = (
     Fault("images are joined", "core/families/region.py", 'if self.per == "image" or not batch.has_images:\n            return per_image', 'if not batch.has_images:\n            return per_image', f"{VALUES} 'Dice'"),
     Fault("absent classes count as present", "core/families/region.py", "counts.tp + counts.fn > 0", "counts.tp + counts.fn >= 0", f"{VALUES} 'Dice and present'"),
     Fault("probabilities are softmaxed twice", "core/families/classification.py", "if not self.takes_logits:\n            scores = self._logits(xp, scores)", "if False:\n            pass", f"{VALUES} 'from_logits'"),
-    Fault("labels are not checked", "core/families/classification.py", "contract.labels(name, target, low, high, self.ignore_index, counted)", "pass", "tests/test_contract.py -k bad_calls"),
+    Fault("labels are not checked", "core/families/elements.py", "contract.labels(name, labels, low, high, ignored, counted)", "pass", "tests/test_contract.py -k bad_calls"),
     Fault("statistics lose a count", "core/reduction.py", "return Mean(self.total + other.total, self.count + other.count)", "return Mean(self.total + other.total, self.count)", "tests/test_statistics.py -k shards"),
     Fault("a sum forgets its weights", "core/compound.py", "weighted = [r if w == 1 else w * r", "weighted = [r if w == 1 else r", "tests/test_catalogue.py -k sum_is"),
     Fault("options are not checked", "core/options.py", "if number in domain:", "if True:", "tests/test_contract.py -k bad_options"),

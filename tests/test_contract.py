@@ -26,6 +26,7 @@ CALLS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("integer logits", lambda: L.CrossEntropyLoss()(f((2, 3), int), f(2, int)), TypeError, ["prediction", "floating", "int64"]),
     ("list", lambda: L.MSELoss()([1.0], [2.0]), TypeError, ["prediction", "array", "list"]),
     ("target list", lambda: L.MSELoss()(f(1), [2.0]), TypeError, ["target", "list"]),
+    ("no target", lambda: L.MSELoss()(f(1), None), TypeError, ["MSELoss", "target", "None"]),
     ("two libraries", lambda: L.MSELoss()(torch.zeros(3), f(3)), TypeError, ["torch", "numpy", "convert"]),
     ("mask shape", lambda: L.MSELoss()(f((2, 3)), f((2, 3)), mask=f(3, bool)), ValueError, ["mask", "(3,)", "(2, 3)"]),
     ("float mask", lambda: L.MSELoss()(f(3), f(3), mask=f(3)), TypeError, ["mask", "bool", "sample_weight"]),
