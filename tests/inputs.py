@@ -18,6 +18,7 @@ from lossary.core import options
 from lossary.core.families import BoxLoss, ClassificationLoss, DivergenceLoss, MarginLoss, PointwiseLoss
 from lossary.core.families.classification import ProbabilityLoss
 from lossary.core.loss import Loss
+from lossary.losses.region.lovasz import LovaszLoss
 
 CLASSES, PLACES, SAMPLES = 4, 5, 3
 REGIMES = ("ordinary", "edge", "extreme")
@@ -169,7 +170,7 @@ def draw(loss: Loss, regime: str = "ordinary", dense: bool = False, samples: int
 
 def takes_dense(loss: Loss) -> bool:
     """Whether soft targets are another case for this loss."""
-    if not isinstance(loss, ClassificationLoss) or isinstance(loss, (MarginLoss, lossary.LovaszSoftmaxLoss)):
+    if not isinstance(loss, ClassificationLoss) or isinstance(loss, (MarginLoss, LovaszLoss)):
         return False
     if loss.reads_between:
         return False  # labels between classes are soft already

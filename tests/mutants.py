@@ -53,7 +53,7 @@ FAULTS = (
     Fault("Tversky swapped", "losses/region/overlap.py", "self.fp_weight * counts.fp + self.fn_weight * counts.fn", "self.fn_weight * counts.fp + self.fp_weight * counts.fn", f"{VALUES} Tversky"),
     Fault("Dice without the factor 2", "losses/region/overlap.py", "errors, 2.0 * counts.tp + errors", "errors, counts.tp + errors", f"{VALUES} Dice"),
     Fault("Lovász sorts upwards", "losses/region/lovasz.py", "descending=True", "descending=False", f"{VALUES} Lovasz"),
-    Fault("Lovász by class number", "losses/region/lovasz.py", "true = self._lay(batch, true)", "true = self._lay(batch, true * classes)", f"{VALUES} Lovasz"),
+    Fault("Lovász of foreground that counts twice", "losses/region/lovasz.py", "true = self._lay(batch, xp.astype(true, error.dtype))", "true = self._lay(batch, xp.astype(true, error.dtype) * xp.ones_like(batch.scores) * 2.0)", f"{VALUES} Lovasz"),
     Fault("GIoU without the hull", "losses/boxes/overlap.py", "1.0 - pair.iou + pair.hull_gap", "1.0 - pair.iou", f"{VALUES} GIoU"),
     Fault("CIoU subtracts the aspect", "losses/boxes/distance.py", "+ pair.aspect_penalty", "- pair.aspect_penalty", f"{VALUES} CIoU"),
     Fault("CIoU lets the gradient through alpha", "core/families/box.py", "stop_gradient(divide(self.xp, v, 1.0 - self.iou + v)) * v", "divide(self.xp, v, 1.0 - self.iou + v) * v", "tests/test_frameworks.py -k 'gradient_is and CIoU'"),

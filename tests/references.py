@@ -19,6 +19,7 @@ import lossary
 from formulas import CONSTANTS, FINISH, FORMULAS, mpf
 from formulas.box import focal_weight
 from formulas.likelihood import FROM_LOGITS, effective_number_weights
+from formulas.region import FROM_PLACES
 from inputs import Batch, unreduced_shape
 from lossary.core.families import (
     BalancedLoss,
@@ -370,7 +371,10 @@ def _overlap(
     for group in groups:
         image_weight = float(sample_weight[group[0]]) if weigh_images and loss.per == "image" else 1.0
         pixel_weight = None if weigh_images and loss.per == "image" else sample_weight
-        classes = [_class_loss(loss, batch, group, c, mask, pixel_weight) for c in _classes(loss, batch)]
+        if loss.joins_classes and loss.task != "binary":
+            classes = [_joined_loss(loss, batch, group, mask, pixel_weight)]
+        else:
+            classes = [_class_loss(loss, batch, group, c, mask, pixel_weight) for c in _classes(loss, batch)]
         unreduced += [value * weight * image_weight for value, weight, _ in classes]
         used = [(value, weight) for value, weight, part in classes if part]
         if used:
@@ -400,29 +404,55 @@ def _class_loss(
 ) -> tuple[float, float, bool]:
     """The loss of one class, its weight, and whether it takes part in the mean."""
     pairs = [pair for n in group for pair in _pixels(loss, batch, n, c, mask, weights)]
-    weight = 1.0 if loss.class_weight is None else loss.class_weight[c]
-    part = math.fsum(w for _, _, w in pairs) > 0 and weight > 0
+    weight = _part(loss, pairs, c)
+    if not weight:
+        return 0.0, 0.0, False
+    f = FORMULAS[type(loss)]
+    if type(loss) in FROM_PLACES:
+        return f(loss, pairs), weight, True
+    return f(loss, *_soft_counts(loss, pairs)), weight, True
+
+
+def _joined_loss(
+    loss: Any, batch: Batch, group: list[int], mask: np.ndarray | None, weights: np.ndarray | None
+) -> tuple[float, float, bool]:
+    """The one loss of all classes."""
+    counts, own = [], []
+    for c in _classes(loss, batch):
+        pairs = [pair for n in group for pair in _pixels(loss, batch, n, c, mask, weights)]
+        counts.append(_soft_counts(loss, pairs))
+        own.append(_part(loss, pairs, c))
+    if not any(own):
+        return 0.0, 0.0, False
+    return FORMULAS[type(loss)](loss, counts, own), 1.0, True
+
+
+def _part(loss: Any, pairs: list[tuple[Any, float, float]], c: int) -> float:
+    """The weight of a class, 0 where it takes no part."""
+    part = math.fsum(w for _, _, w in pairs) > 0
     if loss.classes == "present":
         part = part and any(t > 0 and w > 0 for _, t, w in pairs)
     elif loss.classes != "all":
         part = part and c in loss.classes
-    if not part:
-        return 0.0, 0.0, False
-    f = FORMULAS[type(loss)]
-    if isinstance(loss, lossary.LovaszSoftmaxLoss):
-        errors = [abs(float(t) - float(p)) for p, t, _ in pairs]
-        return f(loss, errors, [t > 0 for _, t, _ in pairs], [w for _, _, w in pairs]), weight, True
-    tp = math.fsum(float(p * t) * w for p, t, w in pairs)
+    return (1.0 if loss.class_weight is None else loss.class_weight[c]) if part else 0.0
+
+
+def _soft_counts(loss: Any, pairs: list[tuple[Any, float, float]]) -> tuple[float, float, float]:
+    """TP, FP and FN of one class."""
     power = 2 if getattr(loss, "squared", False) else 1
-    fp = math.fsum(float(p**power - p * t) * w for p, t, w in pairs)
-    fn = math.fsum(float(mpf(float(t)) ** power - p * t) * w for p, t, w in pairs)
-    return f(loss, tp, fp, fn), weight, True
+    tp, predicted, true = [], [], []
+    for p, t, w in pairs:
+        t = mpf(float(t))
+        tp.append(float((p + t - abs(p - t)) / 2 if loss.soft == "l1" else p * t) * w)
+        predicted.append(float(p**power) * w)
+        true.append(float(t**power) * w)
+    return math.fsum(tp), math.fsum([*predicted, *(-x for x in tp)]), math.fsum([*true, *(-x for x in tp)])
 
 
 def _pixels(
     loss: Any, batch: Batch, n: int, c: int, mask: np.ndarray | None, weights: np.ndarray | None
 ) -> Iterator[tuple[mpf, float, float]]:
-    """Probability of the class, its share of the target and its weight, at each counted place of an image."""
+    """Probability of the class (or its score), its share of the target and its weight, at each counted place."""
     shape = unreduced_shape(loss, batch)
     axis = loss.class_axis % batch.prediction.ndim
     ranges = [range(s) for s in shape]
@@ -436,5 +466,7 @@ def _pixels(
         if loss.task == "multiclass":
             p, _ = softmax(loss, along_classes(loss, batch.prediction, place))
             yield p[c], float(shares(loss, batch, place, len(p))[c]), weight
+        elif isinstance(loss, lossary.LovaszHingeLoss):
+            yield mpf(float(batch.prediction[place])), float(batch.target[place]), weight
         else:
             yield sigmoid(loss, batch.prediction[place])[0], float(batch.target[place]), weight

@@ -1,7 +1,28 @@
-"""Segmentation by overlap: losses of soft counts and of sorted errors."""
+"""Segmentation by overlap: losses of soft counts and of sorted errors, and their sums with losses of places."""
 
 # ruff: noqa: I001 (the order of these imports is the order of the catalogue)
-from lossary.losses.region.overlap import DiceLoss, TverskyLoss
-from lossary.losses.region.lovasz import LovaszSoftmaxLoss
+from lossary.losses.region.overlap import (
+    AsymmetricSimilarityLoss,
+    DiceLoss,
+    FocalTverskyLoss,
+    JaccardLoss,
+    LogCoshDiceLoss,
+    SensitivitySpecificityLoss,
+    TverskyLoss,
+)
+from lossary.losses.region.generalized import GeneralizedDiceLoss, PenaltyGeneralizedDiceLoss
+from lossary.losses.region.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
 
-__all__ = ["DiceLoss", "LovaszSoftmaxLoss", "TverskyLoss"]
+__all__ = [
+    "AsymmetricSimilarityLoss",
+    "DiceLoss",
+    "FocalTverskyLoss",
+    "GeneralizedDiceLoss",
+    "JaccardLoss",
+    "LogCoshDiceLoss",
+    "LovaszHingeLoss",
+    "LovaszSoftmaxLoss",
+    "PenaltyGeneralizedDiceLoss",
+    "SensitivitySpecificityLoss",
+    "TverskyLoss",
+]

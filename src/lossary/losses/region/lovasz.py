@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from typing import Literal
 
@@ -10,8 +11,47 @@ from lossary.array.primitives import along, divide, flatten_from, numbers, runni
 from lossary.core.families import ClassBatch
 from lossary.core.families.elements import rank
 from lossary.core.families.region import Classes, ClassLosses, OverlapLoss, pixel_weight
-from lossary.core.loss import loss
+from lossary.core.loss import family, loss
 from lossary.core.options import option
+
+
+@family
+class LovaszLoss(OverlapLoss):
+    """The Lovász extension of the Jaccard loss of each class, at the errors of all its places."""
+
+    @property
+    def decomposable(self) -> bool:
+        return self.per == "image"
+
+    @abc.abstractmethod
+    def truth(self, batch: ClassBatch) -> Array:
+        """Whether a place belongs to a class: bool, of the shape of the scores."""
+
+    @abc.abstractmethod
+    def errors(self, batch: ClassBatch, true: Array) -> Array:
+        """How wrong each place is for each class, at least 0."""
+
+    def class_losses(self, batch: ClassBatch) -> ClassLosses:
+        xp = batch.xp
+        true = self.truth(batch)
+        error = self._lay(batch, self.errors(batch, true))
+        weight = pixel_weight(batch, weigh_images=self.per == "batch")
+        if weight is not None:
+            weight = xp.expand_dims(weight, axis=batch.axis) if batch.task == "multiclass" else weight
+            weight = self._lay(batch, weight * xp.ones_like(batch.scores))
+        true = self._lay(batch, xp.astype(true, error.dtype))
+        counted = xp.sum(xp.ones_like(error) if weight is None else weight, axis=-1) > 0
+        if self.classes == "present":
+            counted = xp.sum(true if weight is None else true * weight, axis=-1) > 0
+        return ClassLosses(jaccard_extension(xp, error, true, weight), counted)
+
+    def _lay(self, batch: ClassBatch, x: Array) -> Array:
+        """From the axes of the scores to (N, C, places), (C, places) per batch, without C for a binary task."""
+        first = [0] if batch.has_images else []
+        classes = [] if batch.axis is None else [batch.axis]
+        kept = [*first, *classes] if self.per == "image" else classes
+        joined = [] if self.per == "image" else first
+        return flatten_from(batch.xp.permute_dims(x, (*kept, *joined, *batch.spatial)), len(kept))
 
 
 @loss(
@@ -21,7 +61,7 @@ from lossary.core.options import option
     surveys=("S1", "S3"),
     span=(0.0, 1.0),
 )
-class LovaszSoftmaxLoss(OverlapLoss):
+class LovaszSoftmaxLoss(LovaszLoss):
     r"""The Lovász extension of the Jaccard loss: a convex surrogate of one minus the IoU of each class.
 
     $$\ell_c = \sum_i e_{(i)}\,\big(\Delta(S_i) - \Delta(S_{i-1})\big), \qquad e_i = |[t_i = c] - p_{i,c}|$$
@@ -51,39 +91,70 @@ class LovaszSoftmaxLoss(OverlapLoss):
     per: Literal["image", "batch"] = option(default="batch")
     classes: Classes | Sequence[int] = option(default="present", low=0)
 
-    @property
-    def decomposable(self) -> bool:
-        return self.per == "image"
-
-    def class_losses(self, batch: ClassBatch) -> ClassLosses:
-        xp = batch.xp
-        if batch.index is None or batch.axis is None:
+    def truth(self, batch: ClassBatch) -> Array:
+        xp, index, axis = batch.xp, batch.index, batch.axis
+        if index is None or axis is None:
             raise ValueError(
                 "LovaszSoftmaxLoss: errors are sorted by class, which needs one true class per place; `target` holds "
                 "distributions. Pass class indices."
             )
-        p = batch.p()
-        classes = along(xp, numbers(batch.classes, batch.index), rank(p), batch.axis)
-        true = xp.astype(classes == xp.expand_dims(batch.index, axis=batch.axis), p.dtype)
-        weight = pixel_weight(batch, weigh_images=self.per == "batch")
-        error = self._lay(batch, xp.abs(true - p))
-        true = self._lay(batch, true)
-        if weight is not None:
-            weight = self._lay(batch, xp.expand_dims(weight, axis=batch.axis) * xp.ones_like(p))
-        present = xp.sum(true if weight is None else true * weight, axis=-1) > 0
-        if self.classes != "present":
-            somewhere = xp.sum(xp.ones_like(error) if weight is None else weight, axis=-1) > 0
-            present = xp.logical_or(present, somewhere)
-        return ClassLosses(jaccard_extension(xp, error, true, weight), present)
+        classes = along(xp, numbers(batch.classes, index), rank(batch.scores), axis)
+        return classes == xp.expand_dims(index, axis=axis)
 
-    def _lay(self, batch: ClassBatch, x: Array) -> Array:
-        """From the axes of the scores to (N, C, places), or (C, places) per batch."""
-        axis = batch.axis or 0
-        if not batch.has_images:
-            return flatten_from(batch.xp.permute_dims(x, (axis, *batch.spatial)), 1)
-        if self.per == "image":
-            return flatten_from(batch.xp.permute_dims(x, (0, axis, *batch.spatial)), 2)
-        return flatten_from(batch.xp.permute_dims(x, (axis, 0, *batch.spatial)), 1)
+    def errors(self, batch: ClassBatch, true: Array) -> Array:
+        p = batch.p()
+        return batch.xp.abs(batch.xp.astype(true, p.dtype) - p)
+
+
+@loss(
+    "Berman et al. 2018, The Lovász-Softmax Loss, eq. 7 and 8; Yu & Blaschko 2015, The Lovász Hinge",
+    arxiv="1705.08790",
+    surveys=("S1", "S3"),
+)
+class LovaszHingeLoss(LovaszLoss):
+    r"""The Lovász extension of the Jaccard loss at hinge errors: the Jaccard index for one score per place.
+
+    $$\ell = \sum_i \max(e_{(i)}, 0)\,\big(\Delta(S_i) - \Delta(S_{i-1})\big), \qquad e_i = 1 - y_i z_i$$
+
+    with y = ±1 the label, z the score, errors sorted from large to small, S_i the i places of largest error and Δ(S)
+    the Jaccard loss if these were wrong. Use it to fine-tune a binary segmentation network for IoU, after training with
+    `BCELoss`. Scores grow until every margin is 1 and are no log-odds afterwards: for probabilities, or classes that
+    exclude each other, take `LovaszSoftmaxLoss`. Where errors tie, the order is arbitrary and the gradient a
+    subgradient.
+
+    Args:
+        per: the paper's default is one Jaccard index per image.
+        classes: which are averaged in a multilabel task. An image without the class costs its largest hinge error.
+
+    Shapes: logits and target alike, the target bool or integer 0/1: (N, *), or (N, C, *) for `"multilabel"`. Unreduced
+    (N,) or (N, C) per image, () or (C,) per batch. Not bounded above. Its statistics do not add up over shards, except
+    those of images with `per="image"`.
+
+    Elsewhere: Berman's `lovasz_hinge`; `segmentation_models_pytorch.losses.LovaszLoss("binary", per_image=True)` gives
+    the same number, and by default that of `per="batch"`. An image whose places are all ignored counts there as a loss
+    of 0, here not at all. kornia's `lovasz_hinge_loss` is `per="image"`.
+
+    >>> import numpy as np, lossary
+    >>> logits, target = np.array([[2.0, -2.0, 0.5]]), np.array([[1, 0, 0]])  # hinge errors 0, 0 and 1.5
+    >>> round(float(lossary.LovaszHingeLoss("binary")(logits, target)), 3)
+    0.75
+    """
+
+    task: Literal["binary", "multilabel"] = option(kw_only=False)
+    from_logits: bool = option(default=True, init=False)
+
+    def truth(self, batch: ClassBatch) -> Array:
+        if batch.index is None:
+            raise ValueError(
+                "LovaszHingeLoss: a margin needs one true answer per place; `target` is floating, as probabilities "
+                "are. Pass bool or integers, `mask > 0.5` say."
+            )
+        return batch.index
+
+    def errors(self, batch: ClassBatch, true: Array) -> Array:
+        xp = batch.xp
+        error = 1.0 - xp.where(true, batch.scores, -batch.scores)
+        return xp.where(error > 0, error, 0.0)
 
 
 def jaccard_extension(xp: Namespace, error: Array, true: Array, weight: Array | None) -> Array:
