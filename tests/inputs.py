@@ -137,6 +137,8 @@ def _crossed(cls: type[Loss], task: str | None) -> list[Loss]:
         },
     ):
         known = {k: v for k, v in settings.items() if k in names}
+        if known.get("reduction") not in (None, *options.choices(typing.get_type_hints(cls)["reduction"])):
+            continue
         if isinstance(known.get("alpha"), float | tuple) and cls is not lossary.FocalLoss:
             known["alpha"] = 0.25
         if task == "binary":

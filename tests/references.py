@@ -18,12 +18,14 @@ import numpy as np
 import lossary
 from formulas import CONSTANTS, FINISH, FORMULAS, mpf
 from formulas.box import focal_weight
+from formulas.compound import Answer, Place
 from formulas.likelihood import FROM_LOGITS, effective_number_weights
 from formulas.region import FROM_PLACES
 from inputs import Batch, unreduced_shape
 from lossary.core.families import (
     BalancedLoss,
     BoxLoss,
+    CompoundLoss,
     DivergenceLoss,
     LikelihoodLoss,
     MarginLoss,
@@ -50,6 +52,8 @@ def evaluate(
     """The value of a call. `constants` is the batch at which what the gradient holds constant is computed."""
     if isinstance(loss, OverlapLoss):
         return _overlap(loss, batch, mask, sample_weight, normalizer)
+    if isinstance(loss, CompoundLoss):
+        return _compound(loss, batch, mask, sample_weight)
     if isinstance(loss, BalancedLoss):
         return _balanced(loss, batch, mask, sample_weight, normalizer, constants)
     values: list[float] = []
@@ -361,9 +365,17 @@ PLACE: dict[type[Loss], Callable[..., tuple[Any, Any]]] = {
 
 
 def _overlap(
-    loss: Any, batch: Batch, mask: np.ndarray | None, sample_weight: np.ndarray | None, normalizer: float | None
+    loss: Any,
+    batch: Batch,
+    mask: np.ndarray | None,
+    sample_weight: np.ndarray | None,
+    normalizer: float | None,
+    f: Callable[..., float] | None = None,
 ) -> Any:
-    """Losses of whole images: per class from its places, then classes, then images."""
+    """Losses of whole images: per class from its places, then classes, then images.
+
+    `f` is the formula of the region part of a compound loss.
+    """
     images = list(range(batch.prediction.shape[0]))
     weigh_images = sample_weight is not None and sample_weight.ndim == 1
     groups = [[n] for n in images] if loss.per == "image" else [images]
@@ -371,10 +383,10 @@ def _overlap(
     for group in groups:
         image_weight = float(sample_weight[group[0]]) if weigh_images and loss.per == "image" else 1.0
         pixel_weight = None if weigh_images and loss.per == "image" else sample_weight
-        if loss.joins_classes and loss.task != "binary":
+        if f is None and loss.joins_classes and loss.task != "binary":
             classes = [_joined_loss(loss, batch, group, mask, pixel_weight)]
         else:
-            classes = [_class_loss(loss, batch, group, c, mask, pixel_weight) for c in _classes(loss, batch)]
+            classes = [_class_loss(loss, batch, group, c, mask, pixel_weight, f) for c in _classes(loss, batch)]
         unreduced += [value * weight * image_weight for value, weight, _ in classes]
         used = [(value, weight) for value, weight, part in classes if part]
         if used:
@@ -400,17 +412,24 @@ def _classes(loss: Any, batch: Batch) -> Iterator[int]:
 
 
 def _class_loss(
-    loss: Any, batch: Batch, group: list[int], c: int, mask: np.ndarray | None, weights: np.ndarray | None
+    loss: Any,
+    batch: Batch,
+    group: list[int],
+    c: int,
+    mask: np.ndarray | None,
+    weights: np.ndarray | None,
+    f: Callable[..., float] | None,
 ) -> tuple[float, float, bool]:
     """The loss of one class, its weight, and whether it takes part in the mean."""
     pairs = [pair for n in group for pair in _pixels(loss, batch, n, c, mask, weights)]
     weight = _part(loss, pairs, c)
     if not weight:
         return 0.0, 0.0, False
-    f = FORMULAS[type(loss)]
+    if f is not None:
+        return f(*_soft_counts(loss, pairs), c), weight, True
     if type(loss) in FROM_PLACES:
-        return f(loss, pairs), weight, True
-    return f(loss, *_soft_counts(loss, pairs)), weight, True
+        return FORMULAS[type(loss)](loss, pairs), weight, True
+    return FORMULAS[type(loss)](loss, *_soft_counts(loss, pairs)), weight, True
 
 
 def _joined_loss(
@@ -443,7 +462,7 @@ def _soft_counts(loss: Any, pairs: list[tuple[Any, float, float]]) -> tuple[floa
     tp, predicted, true = [], [], []
     for p, t, w in pairs:
         t = mpf(float(t))
-        tp.append(float((p + t - abs(p - t)) / 2 if loss.soft == "l1" else p * t) * w)
+        tp.append(float((p + t - abs(p - t)) / 2 if getattr(loss, "soft", "") == "l1" else p * t) * w)
         predicted.append(float(p**power) * w)
         true.append(float(t**power) * w)
     return math.fsum(tp), math.fsum([*predicted, *(-x for x in tp)]), math.fsum([*true, *(-x for x in tp)])
@@ -470,3 +489,32 @@ def _pixels(
             yield mpf(float(batch.prediction[place])), float(batch.target[place]), weight
         else:
             yield sigmoid(loss, batch.prediction[place])[0], float(batch.target[place]), weight
+
+
+def _compound(loss: Any, batch: Batch, mask: np.ndarray | None, sample_weight: np.ndarray | None) -> float:
+    """Losses of places and of regions; the formula knows how they are combined."""
+    places = [
+        Place(_answers(loss, batch, place), float(at(sample_weight, place, 1.0)), _channel(loss, place))
+        for place in np.ndindex(unreduced_shape(loss, batch))
+        if counts(loss, batch, place, mask)
+    ]
+
+    def region(f: Callable[..., float]) -> float:
+        return _overlap(loss, batch, mask, sample_weight, None, f)
+
+    return FORMULAS[type(loss)](loss, places, region)
+
+
+def _channel(loss: Any, place: tuple[int, ...]) -> int:
+    return place[loss.class_axis] if loss.task == "multilabel" else 0
+
+
+def _answers(loss: Any, batch: Batch, place: tuple[int, ...]) -> list[Answer]:
+    if loss.task == "multiclass":
+        p, q = softmax(loss, along_classes(loss, batch.prediction, place))
+        weights, t = class_numbers(loss, loss.class_weight, len(p)), shares(loss, batch, place, len(p))
+        return [Answer(mpf(float(t[c])), p[c], q[c], c, weights[c]) for c in range(len(p))]
+    p, q = sigmoid(loss, batch.prediction[place])
+    t = mpf(float(batch.target[place]))
+    weight = 1.0 if loss.class_weight is None else loss.class_weight[_channel(loss, place)]
+    return [Answer(1 - t, q, p, 0, weight), Answer(t, p, q, 1, weight)]

@@ -48,7 +48,9 @@ from lossary.losses.likelihood import (
 from lossary.losses.margin import ExponentialLoss, HingeLoss, ZeroOneLoss
 from lossary.losses.region import (
     AsymmetricSimilarityLoss,
+    ComboLoss,
     DiceLoss,
+    ExpLogLoss,
     FocalTverskyLoss,
     GeneralizedDiceLoss,
     JaccardLoss,
@@ -58,6 +60,7 @@ from lossary.losses.region import (
     PenaltyGeneralizedDiceLoss,
     SensitivitySpecificityLoss,
     TverskyLoss,
+    UnifiedFocalLoss,
 )
 from lossary.losses.regression import (
     AdaptiveWingLoss,
@@ -101,6 +104,7 @@ __all__ = [
     "CauchyLoss",
     "CharbonnierLoss",
     "ClassBalancedLoss",
+    "ComboLoss",
     "CrossEntropyLoss",
     "DIoULoss",
     "DiceLoss",
@@ -109,6 +113,7 @@ __all__ = [
     "EIoULoss",
     "EntropyLoss",
     "EpsilonInsensitiveLoss",
+    "ExpLogLoss",
     "ExponentialLoss",
     "FocalEIoULoss",
     "FocalL1Loss",
@@ -155,6 +160,7 @@ __all__ = [
     "TopKLoss",
     "TukeyLoss",
     "TverskyLoss",
+    "UnifiedFocalLoss",
     "VarifocalLoss",
     "WIoULoss",
     "WelschLoss",

@@ -12,10 +12,13 @@ from lossary.losses.region.overlap import (
 )
 from lossary.losses.region.generalized import GeneralizedDiceLoss, PenaltyGeneralizedDiceLoss
 from lossary.losses.region.lovasz import LovaszHingeLoss, LovaszSoftmaxLoss
+from lossary.losses.region.compound import ComboLoss, ExpLogLoss, UnifiedFocalLoss
 
 __all__ = [
     "AsymmetricSimilarityLoss",
+    "ComboLoss",
     "DiceLoss",
+    "ExpLogLoss",
     "FocalTverskyLoss",
     "GeneralizedDiceLoss",
     "JaccardLoss",
@@ -25,4 +28,5 @@ __all__ = [
     "PenaltyGeneralizedDiceLoss",
     "SensitivitySpecificityLoss",
     "TverskyLoss",
+    "UnifiedFocalLoss",
 ]
