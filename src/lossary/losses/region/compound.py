@@ -240,6 +240,7 @@ class OneVsRest(ProbabilityLoss):
         if t.dtype == xp.bool:  # a hard answer leaves one of the two terms
             beta = xp.where(t, self.beta + xp.zeros_like(z), 1.0 - self.beta)
             return -beta * log_sigmoid(xp.where(t, z, -z))
+        t = probability(xp, t)
         return -self.beta * t * log_sigmoid(z) - (1.0 - self.beta) * (1.0 - t) * log_sigmoid(-z)
 
 
@@ -263,20 +264,9 @@ class Answer:
     axis: int | None = None  # of the classes, where all are listed
 
 
-def answers(batch: ClassBatch, log_p: Array | None) -> list[Answer]:
-    """All answers of the places. `log_p` holds the log-probabilities of all classes (multiclass)."""
-    xp, axis = batch.xp, batch.axis
-    if log_p is None or axis is None:
-        z = batch.scores
-        t = xp.astype(batch.index, z.dtype) if batch.share is None else batch.share
-        return [Answer(log_sigmoid(-z), 1.0 - t, 0), Answer(log_sigmoid(z), t, 1)]
-    if batch.share is None:
-        assert batch.index is not None
-        return [Answer(pick(log_p, batch.index, axis), None, batch.index)]
-    # an impossible class (log p = -inf) of no share contributes 0, not 0 · inf
-    log_p = xp.where(xp.logical_and(batch.share == 0, xp.isinf(log_p)), 0.0, log_p)
-    classes = along(xp, class_vector(xp, range(batch.classes), log_p), rank(log_p), axis)
-    return [Answer(log_p, batch.share, classes, axis)]
+def probability(xp: Namespace, t: Array) -> Array:
+    """A soft target; one outside [0, 1] (a mask of 0 and 255, say) is read as 0 or 1, so that no term changes sign."""
+    return xp.clip(t, min=0.0, max=1.0)
 
 
 @family
@@ -294,7 +284,20 @@ class AnswerLoss(ProbabilityLoss):
         return batch.log_p()
 
     def answers(self, batch: ClassBatch) -> list[Answer]:
-        return answers(batch, self.log_p(batch) if batch.task == "multiclass" else None)
+        """All answers that may be true at the places."""
+        xp, axis, share = batch.xp, batch.axis, batch.share
+        if batch.task != "multiclass" or axis is None:
+            z = batch.scores
+            t = xp.astype(batch.index, z.dtype) if share is None else probability(xp, share)
+            return [Answer(log_sigmoid(-z), 1.0 - t, 0), Answer(log_sigmoid(z), t, 1)]
+        log_p = self.log_p(batch)
+        if share is None:
+            assert batch.index is not None
+            return [Answer(pick(log_p, batch.index, axis), None, batch.index)]
+        # an impossible class (log p = -inf) of no share contributes 0, not 0 · inf
+        log_p = xp.where(xp.logical_and(share == 0, xp.isinf(log_p)), 0.0, log_p)
+        classes = along(xp, class_vector(xp, range(batch.classes), log_p), rank(log_p), axis)
+        return [Answer(log_p, share, classes, axis)]
 
     def expected(self, batch: ClassBatch, answer: Answer) -> Array:
         """Its share times its cost, with the weight of its class."""
