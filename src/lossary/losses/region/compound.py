@@ -96,8 +96,9 @@ class ExpLogLoss(CompoundLoss):
         counts: f, how often each label occurs in the training set; two numbers (negatives, positives) in a binary task.
             None takes those of the batch, which is exact over shards too. In a multilabel task each class has its own
             negatives and positives in the batch; given numbers weigh the classes.
-        per, classes, smooth: of the Dice part, see `RegionLoss`. The paper has smooth 1, so a missing object costs
-            little; it must be above 0, or -ln Dice is infinite where nothing overlaps.
+        per, classes: of the Dice part, see `RegionLoss`.
+        smooth: of the Dice part; the paper's 1 counts one place more as found. It must be above 0, or -ln Dice is
+            infinite where nothing overlaps.
 
     Shapes: as classification; there is no unreduced loss. At least 0. Soft targets are expectations. w_y belongs to the
     formula: both means divide as if it were not there.
