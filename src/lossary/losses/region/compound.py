@@ -177,7 +177,7 @@ class UnifiedFocalLoss(CompoundLoss):
     asymmetric: bool = option(default=False)
 
     def terms(self) -> tuple[tuple[float, Loss], ...]:
-        own = {"gamma": self.gamma, "asymmetric": self.asymmetric}
+        own: dict[str, Any] = {"gamma": self.gamma, "asymmetric": self.asymmetric}
         focal = UnifiedFocal(**self.shared(), delta=self.delta, **own)
         region = {**self.region(), "fp_weight": 1.0 - self.delta, "fn_weight": self.delta}
         return (self.weight, focal), (1.0 - self.weight, UnifiedTversky(**region, **own))
