@@ -33,7 +33,7 @@ from lossary.losses.region.overlap import DiceLoss, TverskyLoss
 
 
 @loss(
-    "Taghanaki et al. 2019, Combo Loss: Handling Input and Output Imbalance in Multi-Organ Segmentation, eq. 3",
+    "Taghanaki et al. 2019, Combo Loss: Handling Input and Output Imbalance in Multi-Organ Segmentation",
     arxiv="1805.02798",
     surveys=("S3",),
 )
@@ -135,7 +135,7 @@ class ExpLogLoss(CompoundLoss):
 
 
 @loss(
-    "Yeung et al. 2022, Unified Focal loss: Generalising Dice and cross entropy-based losses, eq. 16 to 22",
+    "Yeung et al. 2022, Unified Focal loss: Generalising Dice and cross entropy-based losses",
     arxiv="2102.04525",
     surveys=("S3",),
 )
@@ -162,8 +162,8 @@ class UnifiedFocalLoss(CompoundLoss):
 
     Elsewhere: the paper writes the symmetric form with γ and 1-γ exchanged; the authors' code and the asymmetric form
     have them as here, and at the default of ½ they are one. The paper sums over classes, that code averages, and puts λ
-    on the Tversky loss. MONAI's `AsymmetricUnifiedFocalLoss` does too, takes probabilities of two classes, and averages
-    the focal loss over them, which halves it.
+    on the Tversky loss. MONAI's `AsymmetricUnifiedFocalLoss` takes probabilities of two classes, and averages the focal
+    loss over them too, which halves it.
 
     >>> import numpy as np, lossary
     >>> logits, target = np.zeros((1, 4)), np.array([[1, 1, 0, 0]])  # focal: mean of .6 and .4 times √½ ln 2; TI ½

@@ -12,7 +12,7 @@ from lossary.core.options import option
 
 
 @loss(
-    "Sudre et al. 2017, Generalised Dice overlap as a deep learning loss function, section 2.1",
+    "Sudre et al. 2017, Generalised Dice overlap as a deep learning loss function for unbalanced segmentations",
     arxiv="1707.03237",
     aliases=("gdl",),
     surveys=("S3",),

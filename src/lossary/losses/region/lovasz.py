@@ -107,7 +107,7 @@ class LovaszSoftmaxLoss(LovaszLoss):
 
 
 @loss(
-    "Berman et al. 2018, The Lovász-Softmax Loss, eq. 7 and 8; Yu & Blaschko 2015, The Lovász Hinge",
+    "Yu & Blaschko 2015, The Lovász Hinge; Berman et al. 2018, The Lovász-Softmax Loss",
     arxiv="1705.08790",
     surveys=("S1", "S3"),
 )

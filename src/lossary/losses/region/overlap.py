@@ -60,7 +60,7 @@ class DiceLoss(RegionLoss):
 
 
 @loss(
-    "Jadon 2020, A survey of loss functions for semantic segmentation, section III-D",
+    "Jadon 2020, A survey of loss functions for semantic segmentation, log-cosh Dice loss",
     arxiv="2006.14822",
     surveys=("S3",),
     span=(0.0, 0.4338),
@@ -95,7 +95,7 @@ class LogCoshDiceLoss(DiceLoss):
 
 
 @loss(
-    "Rahman & Wang 2016, Optimizing Intersection-Over-Union in Deep Neural Networks for Image Segmentation, eq. 3 to 5",
+    "Rahman & Wang 2016, Optimizing Intersection-Over-Union in Deep Neural Networks for Image Segmentation",
     aliases=("iou_segmentation", "soft_iou"),
     surveys=("S1", "S4"),
     span=(0.0, 1.0),
@@ -168,7 +168,7 @@ class TverskyLoss(RegionLoss):
 
 
 @loss(
-    "Abraham & Khan 2019, A Novel Focal Tversky Loss Function With Improved Attention U-Net, eq. 3 and 4",
+    "Abraham & Khan 2019, A Novel Focal Tversky Loss Function With Improved Attention U-Net",
     arxiv="1810.07842",
     surveys=("S3",),
     span=(0.0, 1.0),
@@ -179,8 +179,8 @@ class FocalTverskyLoss(TverskyLoss):
     $$\ell = \Big(1 - \frac{TP + s}{TP + w_{FP}\,FP + w_{FN}\,FN + s}\Big)^{1/\gamma}$$
 
     Use it for small structures, whose Tversky index stalls. γ > 1 makes the slope larger the better the mask, and
-    infinite at a perfect one (there the gradient is taken as 0), so training may not settle: the authors stop before
-    the last layer with it. γ < 1 does the opposite and looks away from classes that are nearly right.
+    infinite at a perfect one (there the gradient is taken as 0), so training may not settle: the authors leave the last
+    layer to the plain Tversky loss. γ < 1 does the opposite and looks away from classes that are nearly right.
 
     Args:
         gamma: γ; the power is its inverse.
@@ -207,7 +207,7 @@ class FocalTverskyLoss(TverskyLoss):
 
 
 @loss(
-    "Hashemi et al. 2019, Asymmetric Loss Functions and Deep Densely-Connected Networks, eq. 4",
+    "Hashemi et al. 2019, Asymmetric Loss Functions and Deep Densely-Connected Networks, asymmetric similarity loss",
     arxiv="1803.11078",
     aliases=("f_beta", "asym"),
     surveys=("S3",),
@@ -244,7 +244,7 @@ class AsymmetricSimilarityLoss(RegionLoss):
 
 
 @loss(
-    "Brosch et al. 2015, Deep Convolutional Encoder Networks for Multiple Sclerosis Lesion Segmentation, eq. 5",
+    "Brosch et al. 2015, Deep Convolutional Encoder Networks for Multiple Sclerosis Lesion Segmentation",
     aliases=("ss",),
     surveys=("S3",),
     span=(0.0, 1.0),
@@ -259,7 +259,7 @@ class SensitivitySpecificityLoss(RegionLoss):
     the second term is small however many false alarms surround it; then r must be small too.
 
     Args:
-        sensitivity_weight: r. The paper found values from .01 to .1 alike and takes .05.
+        sensitivity_weight: r; the paper takes .05.
         squared: False for errors |t-p| in place of their squares: 1 - (r·sensitivity + (1-r)·specificity).
 
     Shapes: as classification; unreduced (N, C) per image. In [0, 1]. `smooth` is added to both denominators. For a
