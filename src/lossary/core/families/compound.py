@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from lossary.array.namespace import Array
 from lossary.core.compound import Parts, SumLoss
-from lossary.core.families.classification import ClassBatch, ProbabilityLoss
-from lossary.core.families.region import Classes, check_classes
+from lossary.core.families.classification import ClassBatch
+from lossary.core.families.region import ScopedLoss
 from lossary.core.loss import Loss, Taxonomy, family
 from lossary.core.options import option
 from lossary.core.reduction import Terms
 
 
 @family
-class CompoundLoss(ProbabilityLoss):
+class CompoundLoss(ScopedLoss):
     """A weighted sum of losses that read one prepared batch, with a name and options of its own.
 
     The parts share preparation, softmax and counts. Each keeps what it is a mean of, places or classes and images, so
@@ -26,8 +26,6 @@ class CompoundLoss(ProbabilityLoss):
 
     Args:
         reduction: that of each part; there is no `"none"`.
-        per: whether regions are those of an `"image"`, or of the `"batch"`.
-        classes: of which regions are averaged: `"all"`, `"present"` or a tuple of indices.
         smooth: a number of places, added to numerator and denominator of the region's score.
     """
 
@@ -36,8 +34,6 @@ class CompoundLoss(ProbabilityLoss):
     reads: ClassVar[str] = "log_p"
 
     reduction: Literal["mean", "weighted_mean", "sum"] = option(default="mean")
-    per: Literal["image", "batch"] = option(default="image")
-    classes: Classes | Sequence[int] = option(default="all", low=0)
     smooth: float = option(default=1e-5, low=0)
 
     def __post_init__(self) -> None:
@@ -60,11 +56,6 @@ class CompoundLoss(ProbabilityLoss):
         """The options of the part that is a loss of regions."""
         return {**self.shared(), "per": self.per, "classes": self.classes, "smooth": self.smooth}
 
-    def check_options(self) -> None:
-        super().check_options()
-        if self.task == "binary" and not isinstance(self.classes, str):
-            raise ValueError(f"`classes` needs classes, and task='binary' has one; got {self.classes}")
-
     @property
     def decomposable(self) -> bool:
         return self.sum.decomposable
@@ -79,7 +70,6 @@ class CompoundLoss(ProbabilityLoss):
         operands: Mapping[str, Array],
     ) -> ClassBatch:
         batch = super().prepare(prediction, target, mask=mask, sample_weight=sample_weight, operands=operands)
-        check_classes(type(self).__name__, self.classes, batch)
         batch.wanted |= {self.reads}
         return batch
 

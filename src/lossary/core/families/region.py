@@ -53,25 +53,13 @@ class ClassLosses(NamedTuple):
 
 
 @family
-class OverlapLoss(ProbabilityLoss):
-    """Losses of the overlap of a predicted and a true region, one number per class and image (or batch).
-
-    `per="image"` takes each image by itself and averages the losses, `per="batch"` joins the images first. `classes`
-    are those that are averaged: `"all"`, `"present"` (in the target of that image or batch) or a tuple of indices.
-    The unreduced loss has shape (N, C) per image and (C,) per batch; (N,) and () for a binary task and for losses that
-    join the classes. `mask` and pixel weights have the shape of the labels; a `sample_weight` of shape (N,) weighs the
-    images.
+class ScopedLoss(ProbabilityLoss):
+    """Losses of which a part, at least, is one number of each class and image (or batch).
 
     Args:
         per: `"image"`, or `"batch"` to join the images first.
         classes: which are averaged: `"all"`, `"present"` or a tuple of indices.
     """
-
-    family_name: ClassVar[str] = "region"
-    family_taxonomy: ClassVar[Taxonomy] = "region"
-    reads: ClassVar[str] = "p"
-    joins_classes: ClassVar[bool] = False
-    """Whether there is one number for all classes, in which class weights have their say before."""
 
     per: Literal["image", "batch"] = option(default="image")
     classes: Classes | Sequence[int] = option(default="all", low=0)
@@ -80,10 +68,6 @@ class OverlapLoss(ProbabilityLoss):
         super().check_options()
         if self.task == "binary" and not isinstance(self.classes, str):
             raise ValueError(f"`classes` needs classes, and task='binary' has one; got {self.classes}")
-
-    @abc.abstractmethod
-    def class_losses(self, batch: ClassBatch) -> ClassLosses:
-        """The loss of each class, and which take part."""
 
     def prepare(
         self,
@@ -95,8 +79,35 @@ class OverlapLoss(ProbabilityLoss):
         operands: Mapping[str, Array],
     ) -> ClassBatch:
         batch = super().prepare(prediction, target, mask=mask, sample_weight=sample_weight, operands=operands)
-        check_classes(type(self).__name__, self.classes, batch)
+        chosen = self.classes
+        if not isinstance(chosen, str) and max(chosen) >= batch.classes:
+            raise ValueError(
+                f"{type(self).__name__}: `classes` holds {max(chosen)}, but `prediction` of shape {sizes(prediction)} "
+                f"has {batch.classes} classes, 0 to {batch.classes - 1}"
+            )
         return batch
+
+
+@family
+class OverlapLoss(ScopedLoss):
+    """Losses of the overlap of a predicted and a true region, one number per class and image (or batch).
+
+    `per="image"` takes each image by itself and averages the losses, `per="batch"` joins the images first. `classes`
+    are those that are averaged: `"all"`, `"present"` (in the target of that image or batch) or a tuple of indices.
+    The unreduced loss has shape (N, C) per image and (C,) per batch; (N,) and () for a binary task and for losses that
+    join the classes. `mask` and pixel weights have the shape of the labels; a `sample_weight` of shape (N,) weighs the
+    images.
+    """
+
+    family_name: ClassVar[str] = "region"
+    family_taxonomy: ClassVar[Taxonomy] = "region"
+    reads: ClassVar[str] = "p"
+    joins_classes: ClassVar[bool] = False
+    """Whether there is one number for all classes, in which class weights have their say before."""
+
+    @abc.abstractmethod
+    def class_losses(self, batch: ClassBatch) -> ClassLosses:
+        """The loss of each class, and which take part."""
 
     def evaluate(self, batch: ClassBatch) -> Terms:
         values, weight = self._weighted(batch.xp, self.class_losses(batch))
@@ -172,6 +183,13 @@ class RegionLoss(OverlapLoss):
     def values(self, xp: Namespace, counts: Counts) -> Array:
         """The formula: the loss of each class from its counts."""
 
+    def check_options(self) -> None:
+        super().check_options()
+        if self.soft == "l1" and self.counting != "l1":
+            raise ValueError(
+                "`soft='l1'` is for errors that are not squared: with squared=True the loss is 0 at p = t already"
+            )
+
     @property
     def counting(self) -> Counting:
         """How the places are counted."""
@@ -212,15 +230,6 @@ class RegionLoss(OverlapLoss):
 
 
 # --- counting, for every loss that reads counts ----------------------------------------------------------------------
-
-
-def check_classes(name: str, chosen: Classes | Sequence[int], batch: ClassBatch) -> None:
-    """Refuses a class that the prediction does not have."""
-    if not isinstance(chosen, str) and max(chosen) >= batch.classes:
-        raise ValueError(
-            f"{name}: `classes` holds {max(chosen)}, but `prediction` of shape {sizes(batch.scores)} has "
-            f"{batch.classes} classes, 0 to {batch.classes - 1}"
-        )
 
 
 def count(batch: ClassBatch, counting: Counting, weigh_images: bool) -> Counts:

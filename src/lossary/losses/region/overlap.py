@@ -44,11 +44,6 @@ class DiceLoss(RegionLoss):
 
     squared: bool = option(default=False)
 
-    def check_options(self) -> None:
-        super().check_options()
-        if self.squared and self.soft == "l1":
-            raise ValueError("`squared=True` is 0 at p = t already: leave `soft` at 'product', or set squared=False")
-
     @property
     def counting(self) -> Counting:
         return "squares" if self.squared else self.soft
@@ -276,11 +271,6 @@ class SensitivitySpecificityLoss(RegionLoss):
 
     sensitivity_weight: float = option(default=0.05, low=0, high=1)
     squared: bool = option(default=True)
-
-    def check_options(self) -> None:
-        super().check_options()
-        if self.squared and self.soft == "l1":
-            raise ValueError("`squared=True` is 0 at p = t already: leave `soft` at 'product', or set squared=False")
 
     @property
     def counting(self) -> Counting:
