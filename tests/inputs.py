@@ -18,6 +18,7 @@ from lossary.core import options
 from lossary.core.families import BoxLoss, ClassificationLoss, DivergenceLoss, MarginLoss, PointwiseLoss
 from lossary.core.families.classification import ProbabilityLoss
 from lossary.core.loss import Loss
+from lossary.losses.region.lovasz import LovaszLoss
 
 CLASSES, PLACES, SAMPLES = 4, 5, 3
 REGIMES = ("ordinary", "edge", "extreme")
@@ -136,6 +137,8 @@ def _crossed(cls: type[Loss], task: str | None) -> list[Loss]:
         },
     ):
         known = {k: v for k, v in settings.items() if k in names}
+        if known.get("reduction") not in (None, *options.choices(typing.get_type_hints(cls)["reduction"])):
+            continue
         if isinstance(known.get("alpha"), float | tuple) and cls is not lossary.FocalLoss:
             known["alpha"] = 0.25
         if task == "binary":
@@ -169,7 +172,7 @@ def draw(loss: Loss, regime: str = "ordinary", dense: bool = False, samples: int
 
 def takes_dense(loss: Loss) -> bool:
     """Whether soft targets are another case for this loss."""
-    if not isinstance(loss, ClassificationLoss) or isinstance(loss, (MarginLoss, lossary.LovaszSoftmaxLoss)):
+    if not isinstance(loss, ClassificationLoss) or isinstance(loss, (MarginLoss, LovaszLoss)):
         return False
     if loss.reads_between:
         return False  # labels between classes are soft already

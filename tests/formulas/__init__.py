@@ -35,13 +35,14 @@ def formula(cls: type[Loss]) -> Callable[[Callable[..., Any]], Callable[..., Any
     return enter
 
 
-from formulas import box, divergence, likelihood, margin, pointwise, region, residual, sigmoid  # noqa: E402
+from formulas import box, compound, divergence, likelihood, margin, pointwise, region, residual, sigmoid  # noqa: E402
 
 __all__ = [
     "CONSTANTS",
     "FINISH",
     "FORMULAS",
     "box",
+    "compound",
     "divergence",
     "formula",
     "likelihood",

@@ -14,6 +14,7 @@ from lossary.core.compound import SumLoss
 from lossary.core.families import (
     BalancedLoss,
     BoxLoss,
+    CompoundLoss,
     DivergenceLoss,
     LikelihoodLoss,
     MarginLoss,
@@ -228,6 +229,7 @@ AXES: dict[type[Loss], tuple[Axis, ...]] = {
     MarginLoss: (MARGIN,),
     DivergenceLoss: (TWO_CLASSES,),
     OverlapLoss: (SHARE,),
+    CompoundLoss: (SHARE,),
     BoxLoss: (OFFSET, SCALE, RATIO),
 }
 """The axes of each family; the first is drawn unless another is asked for or shared with the other losses."""

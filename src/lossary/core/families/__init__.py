@@ -3,6 +3,7 @@
 from lossary.core.families.balanced import BalancedLoss
 from lossary.core.families.box import BoxLoss, BoxPair
 from lossary.core.families.classification import ClassBatch, ClassificationLoss, Task
+from lossary.core.families.compound import CompoundLoss
 from lossary.core.families.divergence import DivergenceLoss
 from lossary.core.families.foreground import ForegroundMean
 from lossary.core.families.likelihood import LikelihoodLoss
@@ -18,6 +19,7 @@ __all__ = [
     "BoxPair",
     "ClassBatch",
     "ClassificationLoss",
+    "CompoundLoss",
     "Counts",
     "DivergenceLoss",
     "ForegroundMean",

@@ -236,6 +236,7 @@ class ClassificationLoss(Loss):
 
     def _check_scores(self, scores: Array, axis: int | None, counted: Array | None) -> None:
         name = type(self).__name__
+        contract.looks_like_classes_last(name, sizes(scores), axis)
         classes = axis if self.task == "multiclass" else None
         if not self.takes_logits:
             if classes is None:
