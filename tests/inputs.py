@@ -15,7 +15,14 @@ import numpy as np
 
 import lossary
 from lossary.core import options
-from lossary.core.families import BoxLoss, ClassificationLoss, DivergenceLoss, MarginLoss, PointwiseLoss
+from lossary.core.families import (
+    BoxLoss,
+    ClassificationLoss,
+    DivergenceLoss,
+    MarginLoss,
+    MaskLoss,
+    PointwiseLoss,
+)
 from lossary.core.families.classification import ProbabilityLoss
 from lossary.core.loss import Loss
 
@@ -140,6 +147,8 @@ def _crossed(cls: type[Loss], task: str | None) -> list[Loss]:
             known["alpha"] = 0.25
         if task == "binary":
             known.pop("class_weight", None)
+        if issubclass(cls, MaskLoss):
+            known.pop("classes", None)  # which has no "present"
         losses.append(make(cls, task, **known))
     return losses
 

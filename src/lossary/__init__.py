@@ -11,6 +11,14 @@ from lossary.core.catalogue import catalogue, create, find, from_dict
 from lossary.core.compound import SumLoss
 from lossary.core.contract import checked
 from lossary.core.loss import Loss
+from lossary.distance import distance_map
+from lossary.losses.boundary import (
+    BoundaryLoss,
+    DistancePenalizedCrossEntropyLoss,
+    HausdorffDTLoss,
+    HausdorffErosionLoss,
+    ShapeAwareLoss,
+)
 from lossary.losses.boxes import (
     AlphaIoULoss,
     CDIoULoss,
@@ -72,6 +80,7 @@ from lossary.losses.regression import (
     WelschLoss,
     WingLoss,
 )
+from lossary.losses.structure import ClDiceLoss, StructuralSimilarityLoss
 
 __version__ = "0.1.0"
 
@@ -83,14 +92,17 @@ __all__ = [
     "BalancedBCELoss",
     "BalancedL1Loss",
     "BiTemperedLoss",
+    "BoundaryLoss",
     "CDIoULoss",
     "CIoULoss",
     "CauchyLoss",
     "CharbonnierLoss",
+    "ClDiceLoss",
     "ClassBalancedLoss",
     "CrossEntropyLoss",
     "DIoULoss",
     "DiceLoss",
+    "DistancePenalizedCrossEntropyLoss",
     "DistillationLoss",
     "DistributionFocalLoss",
     "EIoULoss",
@@ -106,6 +118,8 @@ __all__ = [
     "GemanMcClureLoss",
     "GeneralRobustLoss",
     "GeneralizedCrossEntropyLoss",
+    "HausdorffDTLoss",
+    "HausdorffErosionLoss",
     "HingeLoss",
     "HuberLoss",
     "InnerIoULoss",
@@ -129,7 +143,9 @@ __all__ = [
     "QuantileLoss",
     "RMSELoss",
     "SIoULoss",
+    "ShapeAwareLoss",
     "SmoothL1Loss",
+    "StructuralSimilarityLoss",
     "SumLoss",
     "SymmetricCrossEntropyLoss",
     "TopKLoss",
@@ -144,6 +160,7 @@ __all__ = [
     "catalogue",
     "checked",
     "create",
+    "distance_map",
     "find",
     "from_dict",
 ]

@@ -35,7 +35,7 @@ def formula(cls: type[Loss]) -> Callable[[Callable[..., Any]], Callable[..., Any
     return enter
 
 
-from formulas import box, divergence, likelihood, margin, pointwise, region, residual, sigmoid  # noqa: E402
+from formulas import box, divergence, likelihood, margin, mask, pointwise, region, residual, sigmoid  # noqa: E402
 
 __all__ = [
     "CONSTANTS",
@@ -46,6 +46,7 @@ __all__ = [
     "formula",
     "likelihood",
     "margin",
+    "mask",
     "mpf",
     "pointwise",
     "region",
