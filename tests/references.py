@@ -19,7 +19,7 @@ import lossary
 from formulas import CONSTANTS, FINISH, FORMULAS, mpf
 from formulas.box import focal_weight
 from formulas.likelihood import FROM_LOGITS, effective_number_weights
-from formulas.mask import WEIGHS_CROSS_ENTROPY, Image
+from formulas.mask import FACTORS, Image
 from inputs import Batch, unreduced_shape
 from lossary.core.families import (
     BalancedLoss,
@@ -470,7 +470,7 @@ def _masks(
     for n in range(batch.prediction.shape[0]):
         image = _image(loss, batch, n, mask, classes)
         held = image if constants is None else _image(loss, constants, n, mask, classes)
-        found.append(_formula(loss)(loss, image, held))
+        found.append(FACTORS.get(type(loss), _formula(loss))(loss, image, held))
     values, parts, masses = [], [], []
     for place in np.ndindex(unreduced_shape(loss, batch)):
         n, c, i = _coordinates(loss, place, batch)
@@ -479,9 +479,9 @@ def _masks(
             values.append(0.0)
             continue
         weight = at(sample_weight, place, 1.0)
-        if type(loss) in WEIGHS_CROSS_ENTROPY:
+        if type(loss) in FACTORS:
             value, mass = _likelihood(loss, batch, place, None)
-            value, part = value * found[n][own[0], i][0], 1.0
+            value, part = value * found[n][own[0], i], 1.0
         else:
             weights = class_numbers(loss, loss.class_weight, 99)
             entries = [(weights[k], *found[n][k, i]) for k in own]
@@ -514,20 +514,23 @@ def _image(loss: Any, batch: Batch, n: int, mask: np.ndarray | None, classes: li
     shape = list(batch.prediction.shape[1:])
     if loss.task != "binary":
         del shape[loss.class_axis % batch.prediction.ndim - 1]
-    p, t, counted = {}, {}, set()
+    p, q, t, counted = {}, {}, {}, set()
     for c in list(_classes(loss, batch)) if classes is None else classes:
         for i in itertools.product(*map(range, shape)):
             place = _place(loss, batch, n, c, i)
             if not counts(loss, batch, place, mask):
                 p[c, i] = t[c, i] = mpf(loss.task == "multiclass" and c == 0)
+                q[c, i] = 1 - p[c, i]
                 continue
             counted.add((c, i))
             if loss.task == "multiclass":
-                every, _ = softmax(loss, along_classes(loss, batch.prediction, place))
-                p[c, i], t[c, i] = every[c], mpf(float(shares(loss, batch, place, len(every))[c]))
+                every, others = softmax(loss, along_classes(loss, batch.prediction, place))
+                p[c, i], q[c, i] = every[c], others[c]
+                t[c, i] = mpf(float(shares(loss, batch, place, len(every))[c]))
             else:
-                p[c, i], t[c, i] = sigmoid(loss, batch.prediction[place])[0], mpf(float(batch.target[place]))
-    return Image(tuple(shape), p, t, counted, loss.task == "multiclass")
+                p[c, i], q[c, i] = sigmoid(loss, batch.prediction[place])
+                t[c, i] = mpf(float(batch.target[place]))
+    return Image(tuple(shape), p, q, t, counted, loss.task == "multiclass")
 
 
 def _place(loss: Any, batch: Batch, n: int, c: int, i: tuple[int, ...]) -> tuple[int, ...]:

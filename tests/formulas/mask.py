@@ -1,7 +1,8 @@
 """References of losses of whole masks: loops over places, distances by brute force.
 
 A formula takes the loss, an `Image`, and the image at which what the gradient holds constant is computed. It gives the
-value of each class and place with the share that the mean counts; for those that weigh a cross entropy, its factor.
+value of each class and place with the share that the mean counts. Losses that weigh a cross entropy have its factor of
+each class and place in `FACTORS`; where one class excludes the others it is the same for all of them.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import mpmath
 
 import lossary
 from formulas import formula, mpf
+from lossary.core.loss import Loss
 
 Place = tuple[int, ...]
 Values = dict[tuple[int, Place], tuple[Any, Any]]
+Factors = dict[tuple[int, Place], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Image:
 
     shape: tuple[int, ...]
     p: dict[tuple[int, Place], mpf]
+    q: dict[tuple[int, Place], mpf]  # 1 - p, which may lie beyond the digits of p
     t: dict[tuple[int, Place], mpf]
     counted: set[tuple[int, Place]]
     exclusive: bool  # one class at each place
@@ -137,7 +141,7 @@ def _(loss: Any, image: Image, held: Image) -> Values:
     values = {}
     for (c, i), e in errors.items():
         p, t = image.p[c, i], image.t[c, i]
-        entropy = -(t * mpmath.log(p) if t else 0) - ((1 - t) * mpmath.log(1 - p) if t < 1 else 0)
+        entropy = -(t * mpmath.log(p) if t else 0) - ((1 - t) * mpmath.log(image.q[c, i]) if t < 1 else 0)
         hard = e > mpf(loss.hardness) * greatest
         values[c, i] = (e * entropy, 1) if hard and (c, i) in image.counted else (mpf(0), 0)
     return values
@@ -147,9 +151,8 @@ def _members(loss: Any, image: Image) -> list[int]:
     return image.classes if isinstance(loss.classes, str) else list(loss.classes)
 
 
-@formula(lossary.DistancePenalizedCrossEntropyLoss)
-def _(loss: Any, image: Image, held: Image) -> Values:
-    """The factor 1 + φ of each class and place; with exclusive classes it is the same for all of a place."""
+def _near_boundary(loss: Any, image: Image, held: Image) -> Factors:
+    """1 + φ."""
     distances = {c: to_other_side(mask_of(image, image.t, c), spacing_of(loss, image)) for c in image.classes}
     if image.exclusive:
         own = {i: mpmath.fsum(image.t[c, i] * distances[c][i] for c in image.classes) for i in image.places}
@@ -158,13 +161,12 @@ def _(loss: Any, image: Image, held: Image) -> Values:
     for c in image.classes:
         farthest = max((distances[c][i] for i in image.places if (c, i) in image.counted), default=0)
         for i in image.places:
-            factors[c, i] = (2 - mpf(distances[c][i]) / farthest if farthest else mpf(1)), 1
+            factors[c, i] = 2 - mpf(distances[c][i]) / farthest if farthest else mpf(1)
     return factors
 
 
-@formula(lossary.ShapeAwareLoss)
-def _(loss: Any, image: Image, held: Image) -> Values:
-    """The factor 1 + E of each class and place; with exclusive classes it is the same for all of a place."""
+def _off_outline(loss: Any, image: Image, held: Image) -> Factors:
+    """1 + E."""
 
     def predicted(c: int, i: Place) -> bool:
         if image.exclusive:
@@ -188,10 +190,13 @@ def _(loss: Any, image: Image, held: Image) -> Values:
         outlined = image.classes[1:] or image.classes
         off = dict.fromkeys(image.classes, mean([d for c in outlined for d in offsets(c)]))
         wrong = {(c, i): any(wrong[k, i] for k in image.classes) for c, i in wrong}
-    return {(c, i): (1 + mpf(off[c]) * (wrong[c, i] or loss.pixels == "all"), 1) for c, i in wrong}
+    return {(c, i): 1 + mpf(off[c]) * (wrong[c, i] or loss.pixels == "all") for c, i in wrong}
 
 
-WEIGHS_CROSS_ENTROPY = {lossary.DistancePenalizedCrossEntropyLoss, lossary.ShapeAwareLoss}
+FACTORS: dict[type[Loss], Callable[[Any, Image, Image], Factors]] = {
+    lossary.DistancePenalizedCrossEntropyLoss: _near_boundary,
+    lossary.ShapeAwareLoss: _off_outline,
+}
 
 
 # --- clDice: a formula takes the loss, the image, one class and the weight of each place ------------------------------

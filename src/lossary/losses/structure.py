@@ -17,7 +17,7 @@ from lossary.core.reduction import Terms
 
 
 class SkeletonSums(NamedTuple):
-    """What clDice is a ratio of, for each class of an image or batch: sums over places, so `+` joins those of shards."""
+    """What clDice is a ratio of, of each class in an image or batch. They are sums, so `+` joins those of shards."""
 
     on_target: Array  # Σ S_p·t
     predicted: Array  # Σ S_p
@@ -182,7 +182,7 @@ class StructuralSimilarityLoss(MaskLoss):
     """
 
     constant: float = option(default=0.01, above=0)
-    hardness: float = option(default=0.1, low=0, below=1)
+    hardness: float = option(default=0.1, above=0, below=1)
     window: int = option(default=3, low=1)
     sigma: float = option(default=1.5, above=0)
 
