@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
 import sys
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -321,3 +323,8 @@ def test_statistics_of_skeletons_add_up() -> None:
     parts = [loss.statistics(batch.prediction[n : n + 1], batch.target[n : n + 1]) for n in range(2)]
     assert loss.finalize(sum(parts)) == pytest.approx(loss(batch.prediction, batch.target), rel=1e-12)
     assert loss.decomposable
+
+
+def test_examples_of_the_page_on_distance_maps() -> None:
+    page = Path(__file__).parents[1] / "docs" / "distance.md"
+    assert doctest.testfile(str(page), module_relative=False).failed == 0

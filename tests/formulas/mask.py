@@ -104,6 +104,10 @@ def _(loss: Any, image: Image, held: Image) -> Values:
         x = {i: (image.t[c, i] - image.p[c, i]) ** 2 for i in image.places}
         total = dict.fromkeys(image.places, mpf(0))
         for k in range(1, loss.erosions + 1):
+            if loss.erosion == "minimum":
+                x = {i: min([x[i], *(x[j] for j in neighbours(image, i))]) for i in x}
+                total = {i: total[i] + mpf(k) ** mpf(loss.alpha) * x[i] for i in x}
+                continue
             mean = {i: mpmath.fsum([x[i], *(x[j] for j in neighbours(image, i))]) / cross for i in x}
             x = {i: max(mean[i] - mpf("0.5"), mpf(0)) for i in x}
             low, high = min(x.values()), max(x.values())

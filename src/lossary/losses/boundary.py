@@ -109,30 +109,33 @@ class HausdorffErosionLoss(MaskLoss):
 
     $$\ell_i = \frac{1}{|C|}\sum_{c \in C} \sum_{k=1}^{K} k^\alpha\,\big((t - p)^2 \ominus_k B\big)_{i,c}$$
 
-    An erosion takes the mean over a cross B (5 places in an image, 7 in a volume), subtracts ½, cuts off what falls
-    below 0 and stretches the rest of each mask to [0, 1], as the authors' code does. Thick errors survive many. Use it
-    in place of `HausdorffDTLoss` where a transform in every step is too slow, or everything must stay on the device.
-    It has no gradient where no error exceeds ½ in its neighbourhood, so add it to `DiceLoss`.
+    with ⊖ₖ B k erosions by a cross B, a place and its nearest neighbours: thick errors survive many. Use it in place of
+    `HausdorffDTLoss` where a transform in every step is too slow, or everything must stay on the device. An error one
+    place thick costs nothing, so add it to `DiceLoss`.
 
     Args:
         alpha: α, how steeply thickness costs.
         erosions: K, how many are tried: errors up to that many places deep are told apart.
+        erosion: `"minimum"` over the cross, which is erosion; or the `"mean"` over it, less ½, cut off below 0 and
+            stretched to [0, 1] in each mask, as published code approximates it. Stretched, remains of a thin error may
+            survive for ever, so that thicker does not always cost more.
         classes: see `MaskLoss`.
 
     Shapes: as classification; unreduced the shape of the labels. At least 0.
 
-    Elsewhere: kornia's `HausdorffERLoss` of the probabilities has this mean with `classes="all"`.
+    Elsewhere: kornia's `HausdorffERLoss` of the probabilities has this mean with `erosion="mean", classes="all"`.
 
     >>> import numpy as np, lossary
     >>> target = np.zeros((1, 7, 7), dtype=int)
     >>> logits = np.full((1, 7, 7), -40.0)
-    >>> logits[:, 2:5, 2:5] = 40  # an object of 3 × 3 where there is none
+    >>> logits[:, 1:6, 1:6] = 40  # an object of 5 × 5 where there is none
     >>> lossary.HausdorffErosionLoss("binary", reduction="none")(logits, target)[0, 3].round(2).tolist()
-    [0.0, 0.0, 0.6, 5.0, 0.6, 0.0, 0.0]
+    [0.0, 0.0, 1.0, 5.0, 1.0, 0.0, 0.0]
     """
 
     alpha: float = option(default=2.0, low=0)
     erosions: int = option(default=10, low=1)
+    erosion: Literal["minimum", "mean"] = option(default="minimum")
 
     def evaluate(self, batch: ClassBatch) -> Terms:
         xp, (p, t, axes) = batch.xp, self.planes(batch)
@@ -140,12 +143,12 @@ class HausdorffErosionLoss(MaskLoss):
         error = (t - p) ** 2
         total = xp.zeros_like(error)
         for k in range(1, self.erosions + 1):
-            error = _soft_erosion(xp, error, axes)
+            error = erode(error, axes) if self.erosion == "minimum" else _stretched_mean(xp, error, axes)
             total = total + k**self.alpha * error
         return self.terms(batch, total)
 
 
-def _soft_erosion(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
+def _stretched_mean(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
     mean = cross_mean(x, axes)
     eroded = xp.where(mean > 0.5, mean - 0.5, 0.0)
     low, high = xp.min(eroded, axis=axes, keepdims=True), xp.max(eroded, axis=axes, keepdims=True)
