@@ -34,7 +34,7 @@ class BoundaryLoss(DistanceMapLoss, MaskLoss):
     linear in p and often negative. An absent class teaches nothing: its map is 0.
 
     Args:
-        classes, spacing, distance: see `MaskLoss` and `DistanceMapLoss`; `distance=` must be signed here.
+        distance: the map of the target, which must be signed here; see `lossary.distance_map`.
 
     Shapes: as classification; unreduced the shape of the labels.
 
@@ -53,7 +53,7 @@ class BoundaryLoss(DistanceMapLoss, MaskLoss):
 
 
 @loss(
-    "Karimi & Salcudean 2019, Reducing the Hausdorff Distance in Medical Image Segmentation, eq. 8 and 9",
+    "Karimi & Salcudean 2019, Reducing the Hausdorff Distance in Medical Image Segmentation, Loss_DT",
     arxiv="1904.10030",
     aliases=("hausdorff",),
     surveys=("S3",),
@@ -72,7 +72,7 @@ class HausdorffDTLoss(DistanceMapLoss, MaskLoss):
     Args:
         alpha: α, how steeply distance costs.
         one_sided: only $d_t$.
-        classes, spacing, distance: see `MaskLoss` and `DistanceMapLoss`.
+        distance: the map of the target, of either sign; see `lossary.distance_map`.
 
     Shapes: as classification; unreduced the shape of the labels. At least 0.
 
@@ -99,7 +99,7 @@ class HausdorffDTLoss(DistanceMapLoss, MaskLoss):
 
 
 @loss(
-    "Karimi & Salcudean 2019, Reducing the Hausdorff Distance in Medical Image Segmentation, eq. 10 and 11",
+    "Karimi & Salcudean 2019, Reducing the Hausdorff Distance in Medical Image Segmentation, Loss_ER",
     arxiv="1904.10030",
     aliases=("hausdorff_er",),
     surveys=("S3",),
@@ -119,7 +119,6 @@ class HausdorffErosionLoss(MaskLoss):
         erosion: `"minimum"` over the cross, which is erosion; or the `"mean"` over it, less ½, cut off below 0 and
             stretched to [0, 1] in each mask, as published code approximates it. Stretched, remains of a thin error may
             survive for ever, so that thicker does not always cost more.
-        classes: see `MaskLoss`.
 
     Shapes: as classification; unreduced the shape of the labels. At least 0.
 
@@ -172,8 +171,8 @@ class DistancePenalizedCrossEntropyLoss(DistanceMapLoss, LikelihoodLoss):
     wrong place for it. An image of one class has no boundary: cross entropy.
 
     Args:
-        spacing, distance: see `DistanceMapLoss`. Of a map of all classes the entry of the true one is read.
-        class_weight, ignore_index, mask, sample_weight: as in `CrossEntropyLoss`.
+        distance: the map of the target, of either sign, from which the entry of the true class is read; see
+            `lossary.distance_map`.
 
     Shapes: as the task says, see `LikelihoodLoss`; the unreduced loss has the shape of the labels. At least 0, and from
     1 to 2 times the cross entropy.
@@ -216,7 +215,7 @@ class DistancePenalizedCrossEntropyLoss(DistanceMapLoss, LikelihoodLoss):
 
 
 @loss(
-    "Al Arif et al. 2017, Shape-aware Deep Convolutional Neural Network for Vertebrae Segmentation, section 2.2",
+    "Al Arif et al. 2017, Shape-aware Deep Convolutional Neural Network for Vertebrae Segmentation",
     surveys=("S3",),
     constant="the distance E of the outlines",
 )
@@ -231,8 +230,7 @@ class ShapeAwareLoss(DistanceMapLoss, LikelihoodLoss):
 
     Args:
         pixels: where E counts: on `"wrong"` places, as in the paper, or on `"all"`, as surveys write it.
-        spacing, distance: see `DistanceMapLoss`.
-        class_weight, ignore_index, mask, sample_weight: as in `CrossEntropyLoss`.
+        distance: the map of the target, of either sign; see `lossary.distance_map`.
 
     Shapes: as the task says, see `LikelihoodLoss`; the unreduced loss has the shape of the labels. At least 0.
     Multiclass: the prediction is the likeliest class, and E the mean over the outlines of all classes but 0;

@@ -36,7 +36,7 @@ class SkeletonSums(NamedTuple):
 
 
 @loss(
-    "Shit et al. 2021, clDice: a Novel Topology-Preserving Loss Function, eq. 3 and algorithm 1",
+    "Shit et al. 2021, clDice: a Novel Topology-Preserving Loss Function, algorithms 1 and 2",
     arxiv="2003.07311",
     aliases=("cldice", "soft_cldice", "centerline_dice"),
     surveys=("S3",),
@@ -50,13 +50,13 @@ class ClDiceLoss(OverlapLoss):
 
     with S the soft skeletons: what opening takes away, collected over erosions. Use it for vessels, roads and nerves,
     where a gap of one place breaks what a thousand right ones built; `dice_share=.5` adds the soft Dice that it needs
-    to know how thick things are. Of compact objects a skeleton says little.
+    to know how thick things are. Of compact objects a skeleton says little, and of a background nothing:
+    `classes=(1, …)` leaves it out.
 
     Args:
         iterations: erosions, at least half the width of the thickest structure in places.
         dice_share: the share λ of the Dice loss, λ·Dice + (1-λ)·clDice.
         smooth: s, in places.
-        per, classes: see `OverlapLoss`. The skeleton of a background means nothing: `classes=(1, …)`.
 
     Shapes: as classification; unreduced (N, C) per image. In [0, 1].
 
@@ -145,7 +145,7 @@ def _thin(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
 
 
 @loss(
-    "Zhao et al. 2019, Correlation Maximized Structural Similarity Loss for Semantic Segmentation, eq. 5 to 7",
+    "Zhao et al. 2019, Correlation Maximized Structural Similarity Loss for Semantic Segmentation, section 3",
     arxiv="1910.08711",
     aliases=("ssl", "cmss", "structural_similarity"),
     surveys=("S3",),
@@ -165,7 +165,6 @@ class StructuralSimilarityLoss(MaskLoss):
         hardness: β, the share of the largest error of an image from which on a place counts.
         window: the side of the window in places, an odd number.
         sigma: the standard deviation of the Gaussian, in places.
-        classes: see `MaskLoss`.
 
     Shapes: as classification; unreduced the shape of the labels, for multiclass the mean over the classes with 0 where
     a place does not count. At least 0.
