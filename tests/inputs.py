@@ -15,7 +15,14 @@ import numpy as np
 
 import lossary
 from lossary.core import options
-from lossary.core.families import BoxLoss, ClassificationLoss, DivergenceLoss, MarginLoss, PointwiseLoss
+from lossary.core.families import (
+    BoxLoss,
+    ClassificationLoss,
+    DivergenceLoss,
+    MarginLoss,
+    MaskLoss,
+    PointwiseLoss,
+)
 from lossary.core.families.classification import ProbabilityLoss
 from lossary.core.loss import Loss
 from lossary.losses.region.lovasz import LovaszLoss
@@ -143,6 +150,8 @@ def _crossed(cls: type[Loss], task: str | None) -> list[Loss]:
             known["alpha"] = 0.25
         if task == "binary":
             known.pop("class_weight", None)
+        if issubclass(cls, MaskLoss):
+            known.pop("classes", None)  # which has no "present"
         losses.append(make(cls, task, **known))
     return losses
 
@@ -266,7 +275,7 @@ def _distributions(loss: DivergenceLoss, regime: str, rng: np.random.Generator, 
             with np.errstate(divide="ignore"):
                 scores = np.maximum(np.log(p), -loss.facts.reach)
         sides.append(np.moveaxis(scores, 1, -1) if loss.class_axis == -1 else scores)
-    labels = {"labels": rng.integers(0, CLASSES, size=(samples, PLACES))} if loss.needed_operands() else {}
+    labels = {"labels": rng.integers(0, CLASSES, size=(samples, PLACES))} if loss.takes else {}
     return Batch(*sides, labels)
 
 

@@ -11,6 +11,14 @@ from lossary.core.catalogue import catalogue, create, find, from_dict
 from lossary.core.compound import SumLoss
 from lossary.core.contract import checked
 from lossary.core.loss import Loss
+from lossary.distance import distance_map
+from lossary.losses.boundary import (
+    BoundaryLoss,
+    DistancePenalizedCrossEntropyLoss,
+    HausdorffDTLoss,
+    HausdorffErosionLoss,
+    ShapeAwareLoss,
+)
 from lossary.losses.boxes import (
     AlphaIoULoss,
     CDIoULoss,
@@ -87,6 +95,7 @@ from lossary.losses.regression import (
     WelschLoss,
     WingLoss,
 )
+from lossary.losses.structure import ClDiceLoss, StructuralSimilarityLoss
 
 __version__ = "0.1.0"
 
@@ -99,15 +108,18 @@ __all__ = [
     "BalancedBCELoss",
     "BalancedL1Loss",
     "BiTemperedLoss",
+    "BoundaryLoss",
     "CDIoULoss",
     "CIoULoss",
     "CauchyLoss",
     "CharbonnierLoss",
+    "ClDiceLoss",
     "ClassBalancedLoss",
     "ComboLoss",
     "CrossEntropyLoss",
     "DIoULoss",
     "DiceLoss",
+    "DistancePenalizedCrossEntropyLoss",
     "DistillationLoss",
     "DistributionFocalLoss",
     "EIoULoss",
@@ -126,6 +138,8 @@ __all__ = [
     "GeneralRobustLoss",
     "GeneralizedCrossEntropyLoss",
     "GeneralizedDiceLoss",
+    "HausdorffDTLoss",
+    "HausdorffErosionLoss",
     "HingeLoss",
     "HuberLoss",
     "InnerIoULoss",
@@ -154,7 +168,9 @@ __all__ = [
     "RMSELoss",
     "SIoULoss",
     "SensitivitySpecificityLoss",
+    "ShapeAwareLoss",
     "SmoothL1Loss",
+    "StructuralSimilarityLoss",
     "SumLoss",
     "SymmetricCrossEntropyLoss",
     "TopKLoss",
@@ -170,6 +186,7 @@ __all__ = [
     "catalogue",
     "checked",
     "create",
+    "distance_map",
     "find",
     "from_dict",
 ]

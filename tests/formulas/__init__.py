@@ -36,6 +36,7 @@ def formula(cls: type[Loss]) -> Callable[[Callable[..., Any]], Callable[..., Any
 
 
 from formulas import box, compound, divergence, likelihood, margin, pointwise, region, residual, sigmoid  # noqa: E402
+from formulas import box, divergence, likelihood, margin, mask, pointwise, region, residual, sigmoid  # noqa: E402
 
 __all__ = [
     "CONSTANTS",
@@ -47,6 +48,7 @@ __all__ = [
     "formula",
     "likelihood",
     "margin",
+    "mask",
     "mpf",
     "pointwise",
     "region",

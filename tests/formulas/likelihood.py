@@ -26,7 +26,9 @@ def _(loss: Any, p: mpf, q: mpf) -> mpf:
     return -mpmath.log(p) + mpf(loss.epsilon) * (1 - p)
 
 
+@formula(lossary.DistancePenalizedCrossEntropyLoss)
 @formula(lossary.DistributionFocalLoss)
+@formula(lossary.ShapeAwareLoss)
 @formula(lossary.TopKLoss)
 def _(loss: Any, p: mpf, q: mpf) -> mpf:
     return -mpmath.log(p)

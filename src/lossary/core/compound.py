@@ -100,14 +100,14 @@ class SumLoss(Loss):
         unknown = set(operands).difference(*(loss.operands for _, loss in self.terms))
         if unknown:
             raise TypeError(f"no part of the sum takes `{min(unknown)}`")
+        owns = [{name: x for name, x in operands.items() if name in loss.operands} for _, loss in self.terms]
         prepared: dict[Any, Any] = {}
-        batches: list[Any] = []
-        for _, loss in self.terms:
-            own = {name: value for name, value in operands.items() if name in loss.operands}
+        # the part that takes most prepares for all that share with it
+        for (_, loss), own in sorted(zip(self.terms, owns, strict=True), key=lambda part: -len(part[1])):
             key = loss.preparation_key()
             if key not in prepared:
                 prepared[key] = loss.prepare(prediction, target, mask=mask, sample_weight=sample_weight, operands=own)
-            batches.append(prepared[key])
+        batches = [prepared[loss.preparation_key()] for _, loss in self.terms]
         for (_, loss), batch in zip(self.terms, batches, strict=True):
             if isinstance(batch, ClassBatch):
                 batch.wanted |= {loss.reads}

@@ -110,6 +110,8 @@ class Loss(abc.ABC):
     """Names of what the call takes beyond prediction and target."""
     reads_target: ClassVar[bool] = True
     """Whether there is a target at all: a loss of the prediction alone takes any, and reads none."""
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Those of them that the call may leave out."""
     reads: ClassVar[str] = ""
     """What the loss reads of a shared batch; the parts of a sum tell each other, so that it is computed once."""
 
@@ -150,6 +152,11 @@ class Loss(abc.ABC):
     def decomposable(self) -> bool:
         """Whether statistics of shards add up to those of the whole batch."""
         return True
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The operands that a call of this loss may have: those of its class, unless its options rule some out."""
+        return self.operands
 
     # --- the call -------------------------------------------------------------------------------------------------
 
@@ -225,7 +232,7 @@ class Loss(abc.ABC):
     ) -> Any:
         """The checked batch that `evaluate` understands."""
         name = type(self).__name__
-        contract.operands(name, self.taken_operands(), operands, needed=self.needed_operands())
+        contract.operands(name, self.takes, operands, needed=tuple(o for o in self.takes if o not in self.optional))
         if not self.reads_target:
             target = None
         elif target is None:
@@ -235,14 +242,6 @@ class Loss(abc.ABC):
         )
         dtype = contract.compute_dtype(name, xp, prediction)
         return self.encode(contract.Arguments(name, xp, dtype, prediction, others))
-
-    def taken_operands(self) -> tuple[str, ...]:
-        """Those of `operands` that the call may have; can depend on options."""
-        return self.operands
-
-    def needed_operands(self) -> tuple[str, ...]:
-        """Those that it must have."""
-        return ()
 
     def encode(self, given: contract.Arguments) -> Any:
         """The family's quantity, cast to the compute dtype and not yet touched by a formula."""

@@ -7,5 +7,7 @@ from lossary.losses import margin
 from lossary.losses import divergence
 from lossary.losses import boxes
 from lossary.losses import region
+from lossary.losses import boundary
+from lossary.losses import structure
 
-__all__ = ["boxes", "divergence", "likelihood", "margin", "region", "regression"]
+__all__ = ["boundary", "boxes", "divergence", "likelihood", "margin", "region", "regression", "structure"]

@@ -4,6 +4,7 @@ from lossary.core.families.balanced import BalancedLoss
 from lossary.core.families.box import BoxLoss, BoxPair
 from lossary.core.families.classification import ClassBatch, ClassificationLoss, Task
 from lossary.core.families.compound import CompoundLoss
+from lossary.core.families.distance import DistanceMapLoss, MaskLoss
 from lossary.core.families.divergence import DivergenceLoss
 from lossary.core.families.foreground import ForegroundMean
 from lossary.core.families.likelihood import LikelihoodLoss
@@ -21,10 +22,12 @@ __all__ = [
     "ClassificationLoss",
     "CompoundLoss",
     "Counts",
+    "DistanceMapLoss",
     "DivergenceLoss",
     "ForegroundMean",
     "LikelihoodLoss",
     "MarginLoss",
+    "MaskLoss",
     "Pair",
     "PointwiseLoss",
     "RegionLoss",

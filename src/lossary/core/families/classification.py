@@ -33,6 +33,7 @@ class ClassBatch:
     share: Array | None
     counted: Array | None
     weight: Array | None  # sample weights as given, with the rank of the unreduced loss
+    distance: Array | None = None  # the map that the call gave, 0 where a place does not count
     wanted: frozenset[str] = frozenset()  # what the parts of a sum will read: "log_p", "p", "scores"
     memo: dict[Any, Any] = dataclasses.field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]  # what they share
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from lossary.array.namespace import Array
+from lossary.core import contract
 from lossary.core.compound import Parts, SumLoss
 from lossary.core.families.classification import ClassBatch
 from lossary.core.families.region import ScopedLoss
@@ -60,16 +60,8 @@ class CompoundLoss(ScopedLoss):
     def decomposable(self) -> bool:
         return self.sum.decomposable
 
-    def prepare(
-        self,
-        prediction: Array,
-        target: Array,
-        *,
-        mask: Array | None,
-        sample_weight: Array | None,
-        operands: Mapping[str, Array],
-    ) -> ClassBatch:
-        batch = super().prepare(prediction, target, mask=mask, sample_weight=sample_weight, operands=operands)
+    def encode(self, given: contract.Arguments) -> ClassBatch:
+        batch = super().encode(given)
         batch.wanted |= {self.reads}
         return batch
 

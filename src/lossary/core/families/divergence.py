@@ -56,11 +56,7 @@ class DivergenceLoss(Loss):
 
     def preparation_key(self) -> tuple[Any, ...]:
         forms = (self.prediction_form, self.target_form if self.reads_target else None)
-        return ("distributions", self.class_axis, *forms, self.needed_operands())
-
-    def needed_operands(self) -> tuple[str, ...]:
-        """All that it takes; `"labels"` are the true classes."""
-        return self.taken_operands()
+        return ("distributions", self.class_axis, *forms, self.takes)
 
     def encode(self, given: contract.Arguments) -> Distributions:
         name, xp, dtype, prediction, others = given.name, given.xp, given.dtype, given.prediction, given.others

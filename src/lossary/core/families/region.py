@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from lossary.array.namespace import Array, Namespace, namespace
 from lossary.array.primitives import along, class_sums, divide, pick, region_sums, sizes, stop_gradient, total
+from lossary.core import contract
 from lossary.core.families.classification import ClassBatch, ProbabilityLoss, class_vector
 from lossary.core.families.elements import rank, weighted
 from lossary.core.loss import Taxonomy, family
@@ -69,20 +70,12 @@ class ScopedLoss(ProbabilityLoss):
         if self.task == "binary" and not isinstance(self.classes, str):
             raise ValueError(f"`classes` needs classes, and task='binary' has one; got {self.classes}")
 
-    def prepare(
-        self,
-        prediction: Array,
-        target: Array,
-        *,
-        mask: Array | None,
-        sample_weight: Array | None,
-        operands: Mapping[str, Array],
-    ) -> ClassBatch:
-        batch = super().prepare(prediction, target, mask=mask, sample_weight=sample_weight, operands=operands)
+    def encode(self, given: contract.Arguments) -> ClassBatch:
+        batch = super().encode(given)
         chosen = self.classes
         if not isinstance(chosen, str) and max(chosen) >= batch.classes:
             raise ValueError(
-                f"{type(self).__name__}: `classes` holds {max(chosen)}, but `prediction` of shape {sizes(prediction)} "
+                f"{given.name}: `classes` holds {max(chosen)}, but `prediction` of shape {sizes(given.prediction)} "
                 f"has {batch.classes} classes, 0 to {batch.classes - 1}"
             )
         return batch
