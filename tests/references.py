@@ -20,8 +20,8 @@ from formulas import CONSTANTS, FINISH, FORMULAS, mpf
 from formulas.box import focal_weight
 from formulas.compound import Answer, Place
 from formulas.likelihood import FROM_LOGITS, effective_number_weights
-from formulas.region import FROM_PLACES
 from formulas.mask import FACTORS, Image
+from formulas.region import FROM_PLACES
 from inputs import Batch, unreduced_shape
 from lossary.core.families import (
     BalancedLoss,
@@ -531,6 +531,8 @@ def _answers(loss: Any, batch: Batch, place: tuple[int, ...]) -> list[Answer]:
     t = mpf(float(batch.target[place]))
     weight = 1.0 if loss.class_weight is None else loss.class_weight[_channel(loss, place)]
     return [Answer(1 - t, q, p, 0, weight), Answer(t, p, q, 1, weight)]
+
+
 # --- masks ------------------------------------------------------------------------------------------------------------
 
 

@@ -35,8 +35,18 @@ def formula(cls: type[Loss]) -> Callable[[Callable[..., Any]], Callable[..., Any
     return enter
 
 
-from formulas import box, compound, divergence, likelihood, margin, pointwise, region, residual, sigmoid  # noqa: E402
-from formulas import box, divergence, likelihood, margin, mask, pointwise, region, residual, sigmoid  # noqa: E402
+from formulas import (  # noqa: E402
+    box,
+    compound,
+    divergence,
+    likelihood,
+    margin,
+    mask,
+    pointwise,
+    region,
+    residual,
+    sigmoid,
+)
 
 __all__ = [
     "CONSTANTS",
