@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from lossary.array.namespace import Array
 from lossary.array.primitives import sizes
+from lossary.core import contract
 from lossary.core.families.classification import ClassBatch
 from lossary.core.loss import Facts, Loss, family
 from lossary.core.options import option
@@ -31,7 +32,8 @@ class SumLoss(Loss):
     """A weighted sum of losses on one prediction and target; parts keep their own reduction.
 
     Parts that read the prediction in the same way (task, class axis, link, ignored label) share one preparation, so
-    the softmax of Dice plus cross entropy is computed once.
+    the softmax of Dice plus cross entropy is computed once. An operand (`distance=`, say) reaches the parts that take
+    it; one that no part takes is an error.
     """
 
     terms: tuple[tuple[float, Loss], ...] = dataclasses.field(kw_only=False)
@@ -85,6 +87,10 @@ class SumLoss(Loss):
         return tuple(names)
 
     @property
+    def takes(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for _, loss in self.terms for name in loss.takes))
+
+    @property
     def decomposable(self) -> bool:
         return all(loss.decomposable for _, loss in self.terms)
 
@@ -97,14 +103,12 @@ class SumLoss(Loss):
         sample_weight: Array | None,
         operands: Mapping[str, Array],
     ) -> tuple[Any, ...]:
-        unknown = set(operands).difference(*(loss.operands for _, loss in self.terms))
-        if unknown:
-            raise TypeError(f"no part of the sum takes `{min(unknown)}`")
+        contract.operands(" + ".join(self.names), self.takes, operands)
         prepared: dict[Any, Any] = {}
         batches: list[Any] = []
         for _, loss in self.terms:
-            own = {name: value for name, value in operands.items() if name in loss.operands}
-            key = loss.preparation_key()
+            own = {name: value for name, value in operands.items() if name in loss.takes}
+            key = (loss.preparation_key(), tuple(own))  # a batch that lacks an operand cannot be shared
             if key not in prepared:
                 prepared[key] = loss.prepare(prediction, target, mask=mask, sample_weight=sample_weight, operands=own)
             batches.append(prepared[key])

@@ -149,6 +149,11 @@ class Loss(abc.ABC):
         """Whether statistics of shards add up to those of the whole batch."""
         return True
 
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The operands that a call of this loss may have: those of its class, unless its options rule some out."""
+        return self.operands
+
     # --- the call -------------------------------------------------------------------------------------------------
 
     def __call__(

@@ -66,6 +66,10 @@ class DivergenceLoss(Loss):
         """The operands that the call must have and no other may; `"labels"` are the true classes."""
         return self.operands
 
+    @property
+    def takes(self) -> tuple[str, ...]:
+        return self.needed_operands()
+
     def prepare(
         self,
         prediction: Array,
