@@ -70,7 +70,7 @@ FAULTS = (
     Fault("slope of the quality focal loss", "losses/likelihood/detection.py", "* e + steeper", "* e - steeper", "tests/test_frameworks.py -k 'gradient_is and QualityFocal'"),
     Fault("gradient of the tempered normaliser", "losses/likelihood/noise.py", "log_p(z, closer(z, closer(z, norm)))", "log_p(z, norm)", "tests/test_frameworks.py -k 'gradient_is and BiTempered'"),
     # slopes and singular points
-    Fault("slope of focal", "losses/likelihood/cross_entropy.py", "power(xp, miss, gamma - 1.0) * log_p - fade", "power(xp, miss, gamma - 1.0) * log_p", "tests/test_frameworks.py -k 'gradient_is and Focal'"),
+    Fault("slope of focal", "array/primitives.py", "power(xp, miss, gamma - 1.0) * log_p - fade", "power(xp, miss, gamma - 1.0) * log_p", "tests/test_frameworks.py -k 'gradient_is and Focal'"),
     Fault("slope of Huber is not clipped", "losses/regression/errors.py", "return xp.clip(error, min=-self.delta, max=self.delta)", "return error", "tests/test_frameworks.py -k 'gradient_is and Huber'"),
     Fault("saved slope is differentiated", "array/torch_native.py", "slope = ctx.slope(xp, x, *given)", "pass", "tests/test_frameworks.py -k 'second and Huber'"),
     Fault("power without a safe base", "array/primitives.py", "return apply_where(xp, base > tiny(xp, base), lambda b: b**exponent, base, 0.0)", "return base**exponent", "tests/test_frameworks.py -k 'edges and Focal and jax'"),

@@ -139,6 +139,26 @@ def power(xp: Namespace, base: Array, exponent: float) -> Array:
     return apply_where(xp, base > tiny(xp, base), lambda b: b**exponent, base, 0.0)
 
 
+def focal(xp: Namespace, log_p: Array, gamma: float) -> Array:
+    """-(1-p)^γ ln p."""
+    if gamma == 0:
+        return -log_p
+    # 1 - p from log p keeps its digits as p → 1
+    return -power(xp, -xp.expm1(log_p), gamma) * log_p
+
+
+def focal_slope(xp: Namespace, log_p: Array, gamma: float) -> Array:
+    """The derivative of `focal` by log p."""
+    if gamma == 0:
+        return -xp.ones_like(log_p)
+    miss = -xp.expm1(log_p)
+    fade = power(xp, miss, gamma)
+    # γ·p·(1-p)^(γ-1)·log p; for γ < 1 the power grows without bound as p → 1, and log p beats it: the limit is 0
+    if gamma >= 1:
+        return gamma * (1.0 - miss) * power(xp, miss, gamma - 1.0) * log_p - fade
+    return xp.where(miss > 0, gamma * (1.0 - miss) * log_p * fade / xp.where(miss > 0, miss, 1.0), 0.0) - fade
+
+
 def sqrt(xp: Namespace, x: Array) -> Array:
     """√x for x ≥ 0, with gradient 0 at 0."""
     return apply_where(xp, x > 0, xp.sqrt, x, 0.0)
@@ -218,6 +238,15 @@ def flatten_from(x: Array, axis: int) -> Array:
         return tf.reshape(x, [*leading, -1])
     shape = sizes(x)
     return namespace(x).reshape(x, (*shape[:axis], _product(shape[axis:])))
+
+
+def reshape_like(x: Array, like: Array) -> Array:
+    """`x` in the shape of `like`."""
+    if is_tensorflow(x):
+        import tensorflow as tf
+
+        return tf.reshape(x, tf.shape(like))
+    return namespace(x).reshape(x, tuple(like.shape))
 
 
 def numbers(count: int, like: Array) -> Array:
@@ -339,6 +368,8 @@ __all__ = [
     "eager",
     "elementwise",
     "flatten_from",
+    "focal",
+    "focal_slope",
     "log_odds",
     "log_sigmoid",
     "log_softmax",
@@ -348,6 +379,7 @@ __all__ = [
     "pick",
     "power",
     "region_sums",
+    "reshape_like",
     "running_sum",
     "sigmoid",
     "sign",
