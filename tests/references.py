@@ -266,6 +266,20 @@ def _likelihood(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None
     return value, math.fsum(w * float(s) for w, s in zip(weights, t, strict=True))
 
 
+def _tokens(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    def scores(features: np.ndarray, weight: str, bias: str) -> list[mpf]:
+        rows = zip(batch.keywords[weight], batch.keywords[bias], strict=True)
+        return [mpmath.fdot(numbers(row), numbers(features)) + mpf(float(b)) for row, b in rows]
+
+    true = int(batch.target[place])
+    weights = class_numbers(loss, loss.class_weight, len(batch.keywords["weight"]))
+    teacher = None
+    if loss.distillation:
+        teacher = scores(batch.keywords["teacher_features"][place], "teacher_weight", "teacher_bias")
+    logits = scores(batch.prediction[place], "weight", "bias")
+    return _formula(loss)(loss, logits, true, weights, teacher), weights[true]
+
+
 def _sides(loss: Any, place: tuple[int, ...]) -> tuple[float, float]:
     """Factors of the positive and of the negative term."""
     alpha, positive = getattr(loss, "alpha", None), getattr(loss, "pos_weight", None)
@@ -351,6 +365,7 @@ PLACE: dict[type[Loss], Callable[..., tuple[Any, Any]]] = {
     MarginLoss: _margin,
     DivergenceLoss: _divergence,
     BoxLoss: _box,
+    lossary.LinearCrossEntropyLoss: _tokens,
 }
 """Value (with its class weight) and weight of one place, by family."""
 

@@ -108,6 +108,8 @@ class Loss(abc.ABC):
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
     operands: ClassVar[tuple[str, ...]] = ()
     """Names of what the call takes beyond prediction and target."""
+    shared: ClassVar[tuple[str, ...]] = ()
+    """Those of them that belong to no sample: the weights of a classifier, learned scales, the step of the training."""
     reads: ClassVar[str] = ""
     """What the loss reads of a shared batch; the parts of a sum tell each other, so that it is computed once."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import lookup, reshape_like, sizes
@@ -82,8 +82,9 @@ class LinearCrossEntropyLoss(Loss):
     True
     """
 
-    family_name: ClassVar[str] = "likelihood"
+    family_name = "likelihood"
     operands = ("weight", "bias", "teacher_logits", "teacher_features", "teacher_weight", "teacher_bias")
+    shared = ("weight", "bias", "teacher_weight", "teacher_bias")
 
     label_smoothing: float = option(default=0.0, low=0, high=1)
     gamma: float = option(default=0.0, low=0)
