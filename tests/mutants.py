@@ -94,9 +94,9 @@ FAULTS = (
     Fault("probabilities are softmaxed twice", "core/families/classification.py", "if not self.takes_logits:\n            scores = self._logits(xp, scores)", "if False:\n            pass", f"{VALUES} 'from_logits'"),
     Fault("labels are not checked", "core/families/classification.py", "contract.labels(name, target, low, high, self.ignore_index, counted)", "pass", "tests/test_contract.py -k bad_calls"),
     Fault("statistics lose a count", "core/reduction.py", "return Mean(self.total + other.total, self.count + other.count)", "return Mean(self.total + other.total, self.count)", "tests/test_statistics.py -k shards"),
-    Fault("a sum forgets its weights", "core/compound.py", "weighted = [r if w == 1 else w * r", "weighted = [r if w == 1 else r", "tests/test_catalogue.py -k sum_is"),
+    Fault("a sum forgets its weights", "core/compound/sums.py", "r if w == 1 else w * r", "r if w == 1 else r", "tests/test_catalogue.py -k sum_is"),
     Fault("options are not checked", "core/options.py", "if number in domain:", "if True:", "tests/test_contract.py -k bad_options"),
-    Fault("stored sums lose their weights", "core/compound.py", 'float(part.pop("weight"))', 'float(bool(part.pop("weight")))', "tests/test_catalogue.py -k sum_is"),
+    Fault("stored sums lose their weights", "core/compound/terms.py", 'float(part.pop("weight"))', 'float(bool(part.pop("weight")))', "tests/test_catalogue.py -k sum_is"),
 )
 # fmt: on
 

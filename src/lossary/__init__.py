@@ -8,7 +8,7 @@
 
 from lossary import boxes
 from lossary.core.catalogue import catalogue, create, find, from_dict
-from lossary.core.compound import SumLoss
+from lossary.core.compound import OutputLoss, ScheduledLoss, SumLoss, UncertaintyWeightedLoss
 from lossary.core.contract import checked
 from lossary.core.loss import Loss
 from lossary.losses.boxes import (
@@ -125,18 +125,21 @@ __all__ = [
     "MSELoss",
     "MSLELoss",
     "NormLoss",
+    "OutputLoss",
     "PoissonNLLLoss",
     "PolyLoss",
     "QualityFocalLoss",
     "QuantileLoss",
     "RMSELoss",
     "SIoULoss",
+    "ScheduledLoss",
     "SmoothL1Loss",
     "SumLoss",
     "SymmetricCrossEntropyLoss",
     "TopKLoss",
     "TukeyLoss",
     "TverskyLoss",
+    "UncertaintyWeightedLoss",
     "VarifocalLoss",
     "WIoULoss",
     "WelschLoss",

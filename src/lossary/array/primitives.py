@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lossary.array.namespace import Array, Namespace, eager, is_jax, is_tensorflow, is_torch, namespace
+from lossary.array.namespace import Array, Namespace, eager, is_jax, is_tensorflow, is_torch, kind, namespace
 
 
 def apply_where(xp: Namespace, condition: Array, f: Callable[[Array], Array], x: Array, fill: float) -> Array:
@@ -33,6 +33,29 @@ def stop_gradient(x: Array) -> Array:
 
         return tf.stop_gradient(x)
     return x
+
+
+def gradient_norm(f: Callable[[Array], Array], x: Array) -> Array:
+    """The Euclidean norm of the gradient of f's sum at `x`, as a constant."""
+    if is_torch(x):
+        import torch
+
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            return torch.autograd.grad(f(leaf).sum(), leaf)[0].norm()
+    if is_jax(x):
+        import jax
+        import jax.numpy as jnp
+
+        return jnp.linalg.norm(jnp.ravel(jax.grad(lambda x: jnp.sum(f(x)))(x)))
+    if is_tensorflow(x):
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = f(x)
+        return tf.norm(tape.gradient(value, x))
+    raise TypeError(f"gradients need torch, JAX or TensorFlow; got an array of {kind(x)}")
 
 
 def tiny(xp: Namespace, x: Array) -> float:
@@ -370,6 +393,7 @@ __all__ = [
     "flatten_from",
     "focal",
     "focal_slope",
+    "gradient_norm",
     "log_odds",
     "log_sigmoid",
     "log_softmax",

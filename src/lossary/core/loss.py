@@ -272,6 +272,17 @@ class Loss(abc.ABC):
 
     __rmul__ = __mul__
 
+    def on(self, output: str) -> Loss:
+        """This loss of one output of a model that has several; predictions and targets come in dicts.
+
+        >>> import lossary
+        >>> lossary.CIoULoss().on("boxes") + lossary.FocalLoss("multiclass").on("classes")
+        CIoULoss().on('boxes') + FocalLoss('multiclass').on('classes')
+        """
+        from lossary.core.compound import OutputLoss
+
+        return OutputLoss(self, output)
+
     def to_dict(self) -> dict[str, Any]:
         """The class name and the options, of plain types that JSON can hold; `from_dict` reads it back."""
         return {"loss": type(self).__name__, **{name: getattr(self, name) for name, _, _ in self.options()}}
