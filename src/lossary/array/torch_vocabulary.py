@@ -299,7 +299,12 @@ def _total_backward(ctx: Any, gradient: Tensor, *_: Any) -> Any:
     if torch.is_grad_enabled():
         gradients, losses = _again(ctx, inputs, gradient * factor)
     else:
-        gradients = _placed([gradient * x for x in (of_features, of_weight, of_bias)], inputs)
+        # the last backward pass through this graph may overwrite what was kept for it; another may come otherwise
+        last = not (
+            torch.compiler.is_compiling() or torch._C._autograd._get_current_graph_task_keep_graph()  # pyright: ignore
+        )
+        kept = (of_features, of_weight, of_bias)
+        gradients = _placed([x.mul_(gradient) if last else x * gradient for x in kept], inputs)
     return *gradients, gradient * losses, None, None, None
 
 
