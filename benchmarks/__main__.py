@@ -27,7 +27,8 @@ console = Console(width=None if Console().is_terminal else 170)
 
 
 def chosen(names: list[str]) -> tuple[list[Case], list[str]]:
-    """The cases and extra tables of which a name is part of the group or the case; all but the slow one where no name is given."""
+    """The cases and extra tables of which a name is part of the group or the case; all but the slow table where no name
+    is given."""
     if not names:
         return list(CASES), [table for table in EXTRA if table != "vocabulary"]  # which takes minutes: ask for it
     cases = [case for case in CASES if any(name in f"{case.group} {case.id}" for name in names)]

@@ -92,8 +92,8 @@ def peak(name: str, classes: int) -> int:
 def table(repeats: int, seconds: float, tick: Callable[[], None]) -> tuple[Table, list[dict[str, object]]]:
     """Peak memory beyond the gradients and time against the dense form."""
     made = Table(
-        title=f"classifier and loss of {TOKENS:,} tokens with {WIDTH} features: peak MB without the gradients of features "
-        "and weight; time × dense",
+        title=f"classifier and loss of {TOKENS:,} tokens with {WIDTH} features: peak MB without the gradients of "
+        "features and weight; time × dense",
         title_justify="left",
         title_style="bold",
     )

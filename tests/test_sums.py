@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import json
 import math
 import pickle
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,10 +49,30 @@ def test_an_operand_that_options_rule_out_is_not_passed_on() -> None:
     )
 
 
+def test_a_shared_batch_never_lacks_an_operand() -> None:
+    """Two parts of one preparation, of which one takes an operand."""
+
+    class WithOperand(L.CrossEntropyLoss):
+        operands = ("temperature",)
+
+        def prepare(self, *args: Any, operands: Any, **rest: Any) -> Any:
+            batch = super().prepare(*args, operands={}, **rest)
+            batch.scores = batch.scores / operands["temperature"]
+            return batch
+
+    x, y = np.random.default_rng(0).normal(size=(5, 3)), np.array([0, 1, 2, 0, 1])
+    plain = L.CrossEntropyLoss()
+    total = plain + WithOperand()
+    expected = plain(x, y) + plain(x / 2, y)
+    assert total(x, y, temperature=np.full((), 2.0)) == pytest.approx(expected, rel=1e-12)
+
+
 # --- several outputs --------------------------------------------------------------------------------------------------
 
 
-DETECTION = L.CIoULoss().on("boxes") + 0.5 * L.FocalLoss("multiclass").on("classes") + L.CrossEntropyLoss().on("classes")
+DETECTION = (
+    L.CIoULoss().on("boxes") + 0.5 * L.FocalLoss("multiclass").on("classes") + L.CrossEntropyLoss().on("classes")
+)
 
 
 def detection() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -97,9 +120,15 @@ def test_what_outputs_refuse() -> None:
     prediction, target = detection()
     for call, message in (
         (lambda: DETECTION(prediction["boxes"], target), "must be a dict with an entry 'boxes'; got ndarray"),
-        (lambda: DETECTION({"boxes": prediction["boxes"]}, target), "`prediction` has no entry 'classes'; it has 'boxes'"),
+        (
+            lambda: DETECTION({"boxes": prediction["boxes"]}, target),
+            "no entry 'classes'; it has 'boxes'",
+        ),
         (lambda: DETECTION(prediction, {"classes": target["classes"]}), "`target` has no entry 'boxes'"),
-        (lambda: DETECTION(prediction, target, mask={"box": 1}), "`mask` has an entry 'box', but the parts read 'boxes'"),
+        (
+            lambda: DETECTION(prediction, target, mask={"box": 1}),
+            "an entry 'box', but the parts read 'boxes'",
+        ),
         (lambda: DETECTION(prediction, target, normalizer=3.0), "a sum over several outputs takes a dict"),
         (lambda: DETECTION(prediction, target, normalizer={"class": 1}), "`normalizer` has an entry 'class'"),
         (lambda: (L.L1Loss() + L.MSELoss())(*[np.ones(2)] * 2, normalizer={"l1": 1}), "no one denominator"),
@@ -114,7 +143,8 @@ def test_what_outputs_refuse() -> None:
 
 UNCERTAIN = L.UncertaintyWeightedLoss(L.MSELoss().on("depth") + 2 * L.CrossEntropyLoss().on("classes"))
 SCHEDULED = L.ScheduledLoss(
-    2 * L.DiceLoss("multiclass") + L.CrossEntropyLoss(), {"dice": [(10, 1), (20, 0.5), (40, 0)], "cross_entropy": [(0, 3)]}
+    2 * L.DiceLoss("multiclass") + L.CrossEntropyLoss(),
+    {"dice": [(10, 1), (20, 0.5), (40, 0)], "cross_entropy": [(0, 3)]},
 )
 
 
@@ -170,7 +200,7 @@ def test_uncertainty_is_learned() -> None:
     again = Criterion(UNCERTAIN, learned={"log_variances": torch.zeros(2, dtype=torch.float64)})
     again.load_state_dict(criterion.state_dict())
     assert again(prediction, target) == criterion(prediction, target)
-    with pytest.raises(ValueError, match="`learned` has 'log_variance', which .* does not take"):
+    with pytest.raises(ValueError, match=r"`learned` has 'log_variance', which .* does not take"):
         Criterion(UNCERTAIN, learned={"log_variance": torch.zeros(2)})
 
 
@@ -211,7 +241,10 @@ def test_what_weights_refuse() -> None:
         (lambda: L.ScheduledLoss(parts, {}), "`schedule` is empty"),
         (lambda: L.ScheduledLoss(parts, {"l1": [(0, 1)]})(x, x), "the call needs `step`"),
         (lambda: L.ScheduledLoss(parts, {"l1": [(0, 1)]})(x, x, step=x), r"a number or a 0-d array; got shape \(2,\)"),
-        (lambda: L.UncertaintyWeightedLoss(parts)(x, x, log_variances=np.zeros(3)), r"shape \(2,\), one for each of l1"),
+        (
+            lambda: L.UncertaintyWeightedLoss(parts)(x, x, log_variances=np.zeros(3)),
+            r"shape \(2,\), one for each",
+        ),
         (lambda: L.UncertaintyWeightedLoss(parts)(x, x), "the call needs `log_variances`"),
     ):
         with pytest.raises((TypeError, ValueError), match=message):
@@ -242,3 +275,8 @@ def test_gradient_norms_of_parts(framework: str) -> None:
 def test_numpy_has_no_gradient_norms() -> None:
     with pytest.raises(TypeError, match="gradients need torch, JAX or TensorFlow; got an array of numpy"):
         (L.L1Loss() + L.MSELoss()).gradient_norms(np.ones(2), np.zeros(2))
+
+
+def test_the_page_on_sums_runs() -> None:
+    page = Path(__file__).parent.parent / "docs" / "sums.md"
+    assert doctest.testfile(str(page), module_relative=False).failed == 0

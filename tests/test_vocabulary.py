@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 from typing import Any
@@ -113,7 +114,9 @@ def test_chunks_of_every_framework(framework: str, options: dict[str, Any]) -> N
             return value, tape.gradient(value, three)
 
         if framework == "tf.function":  # the number of tokens is unknown while tracing
-            shapes = {k: (None, *v.shape[1:]) if k in ("x", "y", "teacher_logits") else v.shape for k, v in plain.items()}
+            shapes = {
+                k: (None, *v.shape[1:]) if k in ("x", "y", "teacher_logits") else v.shape for k, v in plain.items()
+            }
             signature = {k: tf.TensorSpec(shapes[k], v.dtype) for k, v in plain.items()}
             both = tf.function(both, input_signature=[signature])
         value, found = both({k: tf.constant(v) for k, v in plain.items()})
@@ -261,8 +264,6 @@ print(resident("VmHWM") - before)
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 def test_peak_memory_does_not_grow_with_tokens_times_classes(reduction: str) -> None:
     """All logits of 1,024 tokens and 64,000 classes are 262 MB; `python -m benchmarks vocabulary` measures more."""
-    import os
-
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     few, many = (
         int(subprocess.check_output([sys.executable, "-c", PEAK, classes, reduction], env=environment, text=True))

@@ -243,8 +243,10 @@ def _(features: Tensor, *_: Any) -> Tensor:
 
 def _fake_gradients(inputs: Sequence[Any], wanted: Sequence[bool]) -> tuple[Tensor, Tensor, Tensor]:
     dtype = _compute_dtype(inputs[0])
-    found = (inputs[i].new_empty(inputs[i].shape, dtype=dtype) if w else None for i, w in zip(LEARNED, wanted))
-    a, b, c = found
+    a, b, c = (
+        inputs[i].new_empty(inputs[i].shape, dtype=dtype) if want else None
+        for i, want in zip(LEARNED, wanted, strict=True)
+    )
     return _or_empty((a, b, c), inputs[0])
 
 

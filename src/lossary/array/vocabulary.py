@@ -141,9 +141,7 @@ def weighted_total(
     return total(weight * token_losses(options, tokens, classifier, chunk, dtype))
 
 
-def in_chunks(
-    f: Callable[[Tokens, Classifier], Array], tokens: Tokens, classifier: Classifier, chunk: int
-) -> Array:
+def in_chunks(f: Callable[[Tokens, Classifier], Array], tokens: Tokens, classifier: Classifier, chunk: int) -> Array:
     """`f` of all tokens, computed for `chunk` of them at a time; its gradient computes each chunk again."""
     count, chunk = sizes(tokens.features)[0], chunk_size(chunk, classifier)
     if count is not None and count <= chunk:

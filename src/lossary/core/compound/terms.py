@@ -146,9 +146,7 @@ class CompoundLoss(Loss):
             own = {key: value for key, value in operands.items() if key in loss.takes}
 
             def value(given: Any, loss: Loss = loss, own: dict[str, Any] = own) -> Array:
-                return loss.conclude(
-                    loss.prepare(given, target, mask=mask, sample_weight=sample_weight, operands=own)
-                )
+                return loss.conclude(loss.prepare(given, target, mask=mask, sample_weight=sample_weight, operands=own))
 
             outputs = outputs_of(loss)
             if not outputs:
@@ -271,7 +269,11 @@ def read_terms(parts: Any) -> tuple[tuple[float, Loss], ...]:
 
 
 def shown(terms: tuple[tuple[float, Loss], ...]) -> str:
-    return " + ".join(repr(loss) if w == 1 else f"{w!r} * {loss!r}" for w, loss in terms)
+    """The terms as they are written; a weight is short where that is exact."""
+    texts = [f"{w:g}" if float(f"{w:g}") == w else repr(w) for w, _ in terms]
+    return " + ".join(
+        repr(loss) if w == 1 else f"{text} * {loss!r}" for text, (w, loss) in zip(texts, terms, strict=True)
+    )
 
 
 def added(terms: list[Array]) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any, Self
@@ -197,7 +198,7 @@ def _is_regression(loss: Loss) -> bool:
 
 def _points(name: str, given: Any) -> tuple[tuple[float, float], ...]:
     points = tuple((float(step), float(factor)) for step, factor in given)
-    rising = all(a[0] < b[0] for a, b in zip(points, points[1:], strict=False))
+    rising = all(a[0] < b[0] for a, b in itertools.pairwise(points))
     if not points or not rising or not all(math.isfinite(x) for point in points for x in point):
         raise ValueError(f"`schedule` of {name!r} needs finite points (step, factor) with rising steps; got {given!r}")
     return points
@@ -207,10 +208,7 @@ def _at(points: tuple[tuple[float, float], ...], step: Any) -> Any:
     """The piecewise linear function through the points, as a sum over its pieces, so that nothing branches on a step
     that is traced."""
     value: Any = points[0][1]
-    for (start, low), (end, high) in zip(points, points[1:], strict=False):
-        if is_array(step):
-            inside = namespace(step).clip(step, min=start, max=end)
-        else:
-            inside = min(max(step, start), end)
+    for (start, low), (end, high) in itertools.pairwise(points):
+        inside = namespace(step).clip(step, min=start, max=end) if is_array(step) else min(max(step, start), end)
         value = value + (high - low) * ((inside - start) / (end - start))
     return value

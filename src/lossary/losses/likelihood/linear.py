@@ -200,9 +200,7 @@ class LinearCrossEntropyLoss(Loss):
         ones = contract.cast(xp, xp.ones_like(batch.tokens.labels), batch.dtype)
         factor = ones if batch.weight is None else batch.weight
         factor = factor if batch.counted is None else xp.where(batch.counted, factor, 0.0)
-        total = weighted_total(
-            self._formula(), batch.tokens, batch.classifier, self.chunk or 0, batch.dtype, factor
-        )
+        total = weighted_total(self._formula(), batch.tokens, batch.classifier, self.chunk or 0, batch.dtype, factor)
         return mean_statistics(self._terms(batch, ones), self.reduction)._replace(total=total)
 
     def _formula(self) -> Formula:
