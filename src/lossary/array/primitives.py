@@ -47,7 +47,10 @@ def gradient_norm(f: Callable[[Array], Array], x: Array) -> Array:
         import jax
         import jax.numpy as jnp
 
-        return jnp.linalg.norm(jnp.ravel(jax.grad(lambda x: jnp.sum(f(x)))(x)))
+        def summed(x: Array) -> Array:
+            return jnp.sum(f(x))
+
+        return jnp.linalg.norm(jnp.ravel(jax.grad(summed)(x)))  # pyright: ignore[reportUnknownArgumentType]
     if is_tensorflow(x):
         import tensorflow as tf
 

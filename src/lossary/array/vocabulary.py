@@ -7,6 +7,7 @@ where its gradient is taken the logits of a chunk are computed again. Eager and 
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownLambdaType=false, reportUntypedFunctionDecorator=false
 # (neither TensorFlow nor jax.lax is typed; every array here is Any)
 from __future__ import annotations
 
@@ -179,7 +180,7 @@ def _map(f: Callable[[Tokens, Classifier], Array], tokens: Tokens, classifier: C
     """TensorFlow: a loop whose body is computed again in the backward pass. The number of tokens may be unknown."""
     import tensorflow as tf
 
-    count = tf.shape(tokens.features)[0]
+    count: Any = tf.shape(tokens.features)[0]
     held = [x is not None for x in (*tokens, *classifier)]
 
     @tf.recompute_grad

@@ -78,7 +78,7 @@ class Criterion(nn.Module):
                 takes = ", ".join(loss.takes) or "none"
                 raise ValueError(f"`learned` has {name!r}, which {loss!r} does not take; its operands are {takes}")
         self.loss = loss
-        self.learned: Mapping[str, Tensor] = nn.ParameterDict(dict(learned)) if learned else {}
+        self.learned: nn.ParameterDict | dict[str, Tensor] = nn.ParameterDict(dict(learned)) if learned else {}
         self.process_group: Group | None = process_group
 
     def forward(
@@ -92,7 +92,7 @@ class Criterion(nn.Module):
         **operands: Tensor,
     ) -> Tensor:
         """The loss; arguments as those of `lossary.Loss.__call__`."""
-        operands = {**self.learned, **operands}
+        operands = {**dict(self.learned.items()), **operands}
         if self.process_group is None or self.loss.reduction == "none":
             return self.loss(
                 prediction, target, mask=mask, sample_weight=sample_weight, normalizer=normalizer, **operands

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from lossary.array.namespace import Array
 from lossary.core.loss import Facts, Loss, family
@@ -65,7 +65,7 @@ class OutputLoss(Loss):
             kind = type(prediction).__name__
             raise TypeError(f"{self!r}: `{argument}` must be a dict with an entry {self.output!r}; got {kind}")
         if self.output not in prediction:
-            held = ", ".join(repr(k) for k in prediction)  # pyright: ignore[reportUnknownVariableType]
+            held = ", ".join(repr(k) for k in cast("Mapping[str, Any]", prediction))
             raise ValueError(f"{self!r}: `{argument}` has no entry {self.output!r}; it has {held or 'none'}")
 
     def prepare(

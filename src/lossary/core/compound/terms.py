@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self, cast
 
 from lossary.array.namespace import Array, is_array, namespace
 from lossary.array.primitives import gradient_norm, sizes
@@ -71,6 +71,11 @@ class CompoundLoss(Loss):
     @abc.abstractmethod
     def combine(self, results: list[Array], operand: Any) -> Array:
         """One number of those of the parts."""
+
+    @property
+    def pairs(self) -> tuple[tuple[float, Loss], ...]:
+        """The weight and loss of each part, whether `terms` was given as such or as a sum."""
+        return self.terms
 
     # --- the parts ----------------------------------------------------------------------------------------------------
 
@@ -229,7 +234,7 @@ class CompoundLoss(Loss):
                 "several outputs takes a dict with a number for each"
             )
         check_outputs(outputs_of(self), {"normalizer": normalizer})
-        return normalizer if outputs_of(loss) else None
+        return cast("Mapping[str, Any]", normalizer) if outputs_of(loss) else None
 
     def _beside(self, result: Array, operand: Any) -> Any:
         """The operand of the weights in the library and dtype of the results; a number stays one."""

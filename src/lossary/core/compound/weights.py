@@ -69,13 +69,13 @@ class UncertaintyWeightedLoss(CompoundLoss):
         super().__post_init__()
 
     def __repr__(self) -> str:
-        return f"UncertaintyWeightedLoss({shown(self.terms)})"
+        return f"UncertaintyWeightedLoss({shown(self.pairs)})"
 
     def prepare(
         self, prediction: Any, target: Any, *, mask: Any, sample_weight: Any, operands: Mapping[str, Any]
     ) -> Prepared:
         batch = super().prepare(prediction, target, mask=mask, sample_weight=sample_weight, operands=operands)
-        count = len(self.terms)
+        count = len(self.pairs)
         if not is_array(batch.operand) or sizes(batch.operand) != (count,):
             shape = sizes(batch.operand) if is_array(batch.operand) else type(batch.operand).__name__
             raise ValueError(
@@ -86,7 +86,7 @@ class UncertaintyWeightedLoss(CompoundLoss):
 
     def combine(self, results: list[Array], operand: Any) -> Array:
         xp = namespace(operand)
-        halves = [0.5 * w if _is_regression(loss) else w for w, loss in self.terms]
+        halves = [0.5 * w if _is_regression(loss) else w for w, loss in self.pairs]
         terms = [
             half * xp.exp(-operand[i]) * result + 0.5 * operand[i]
             for i, (half, result) in enumerate(zip(halves, results, strict=True))
@@ -148,7 +148,7 @@ class ScheduledLoss(CompoundLoss):
         object.__setattr__(self, "schedule", kept)
 
     def __repr__(self) -> str:
-        return f"ScheduledLoss({shown(self.terms)}, {dict(self.schedule)!r})"
+        return f"ScheduledLoss({shown(self.pairs)}, {dict(self.schedule)!r})"
 
     def prepare(
         self, prediction: Any, target: Any, *, mask: Any, sample_weight: Any, operands: Mapping[str, Any]
@@ -172,7 +172,7 @@ class ScheduledLoss(CompoundLoss):
         points = dict(self.schedule)
         return {
             name: w * _at(points[name], step) if name in points else w
-            for name, (w, _) in zip(self.names, self.terms, strict=True)
+            for name, (w, _) in zip(self.names, self.pairs, strict=True)
         }
 
     def combine(self, results: list[Array], operand: Any) -> Array:
@@ -187,7 +187,7 @@ class ScheduledLoss(CompoundLoss):
 
 
 def _terms(given: Any) -> tuple[tuple[float, Loss], ...]:
-    return given if isinstance(given, tuple) else SumLoss.of(given).terms
+    return SumLoss.of(given).terms if isinstance(given, Loss) else tuple(given)
 
 
 def _is_regression(loss: Loss) -> bool:
