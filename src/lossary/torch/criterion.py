@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from torch import Tensor, nn
 
 from lossary.core.loss import Loss
 from lossary.torch.processes import Group, sum_over_processes
+
+Outputs: TypeAlias = Tensor | Mapping[str, Tensor]
+"""A tensor, or one for each output of the model."""
 
 
 class Criterion(nn.Module):
@@ -83,13 +87,13 @@ class Criterion(nn.Module):
 
     def forward(
         self,
-        prediction: Tensor,
-        target: Tensor,
+        prediction: Outputs,
+        target: Outputs,
         *,
-        mask: Tensor | None = None,
-        sample_weight: Tensor | None = None,
-        normalizer: float | Tensor | None = None,
-        **operands: Tensor,
+        mask: Outputs | None = None,
+        sample_weight: Outputs | None = None,
+        normalizer: float | Tensor | Mapping[str, float | Tensor] | None = None,
+        **operands: Outputs | float,
     ) -> Tensor:
         """The loss; arguments as those of `lossary.Loss.__call__`."""
         operands = {**dict(self.learned.items()), **operands}

@@ -43,7 +43,7 @@ class LinearCrossEntropyLoss(Loss):
 
     Use it as the last layer and loss of a language model, or of any classifier where tokens times classes is what fills
     the memory: N tokens and V classes take N·V logits and as much again for their gradient, here a chunk of them. Pass
-    it the features that the layer would take. Below some 1,000 classes `CrossEntropyLoss` on logits is as good.
+    it the features that the layer would take. Where all logits make one chunk, `CrossEntropyLoss` on logits is as good.
 
     Label smoothing ε makes the first term (1-ε)·w_y·(-ln p_y) - (ε/V)·Σ_k w_k·ln p_k.
 
