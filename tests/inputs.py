@@ -38,10 +38,12 @@ class Batch:
     prediction: np.ndarray
     target: np.ndarray
     keywords: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    shared: tuple[str, ...] = ()  # keywords that belong to no sample
 
     def __getitem__(self, samples: object) -> Batch:
         """Some of the samples, operands included."""
-        return Batch(self.prediction[samples], self.target[samples], {k: v[samples] for k, v in self.keywords.items()})
+        keywords = {k: v if k in self.shared else v[samples] for k, v in self.keywords.items()}
+        return Batch(self.prediction[samples], self.target[samples], keywords, self.shared)
 
     def with_prediction(self, prediction: np.ndarray) -> Batch:
         return dataclasses.replace(self, prediction=prediction)
@@ -107,6 +109,8 @@ def _values(name: str, annotation: object, domain: options.Domain) -> list[objec
         return [1, 255]
     if name == "class_axis":
         return [-1]
+    if name == "chunk":
+        return [2]
     values: list[object] = list(options.choices(annotation))
     for kind in typing.get_args(annotation) or (annotation,):
         if kind is bool:
@@ -176,6 +180,8 @@ def draw(loss: Loss, regime: str = "ordinary", dense: bool = False, samples: int
         return _distributions(loss, regime, rng, samples)
     if isinstance(loss, BoxLoss):
         return _boxes(loss, regime, rng, samples)
+    if isinstance(loss, lossary.LinearCrossEntropyLoss):
+        return _tokens(loss, regime, rng, samples)
     raise NotImplementedError(f"no inputs for the family of {type(loss).__name__}")
 
 
@@ -249,6 +255,24 @@ def _labels(loss: ClassificationLoss, regime: str, rng: np.random.Generator, den
         if target.ndim == prediction.ndim:
             target = np.moveaxis(target, 1, -1)
     return Batch(prediction, target)
+
+
+def _tokens(loss: lossary.LinearCrossEntropyLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    """Features of three numbers and a classifier whose logits are of every size."""
+    shape, width = (samples, PLACES), 3
+    features, weight = rng.normal(size=(*shape, width)), rng.normal(size=(CLASSES, width))
+    if regime == "edge":
+        features = rng.choice([0.0, 0.0, 1.0, -1.0, 20.0], size=features.shape)
+    if regime == "extreme":
+        features = rng.choice([0.0, 1.0, -1.0], size=features.shape) * loss.facts.reach
+    target = rng.integers(0, CLASSES, size=shape)
+    if loss.ignore_index is not None:
+        target = np.where(rng.uniform(size=shape) < 0.3, loss.ignore_index, target)
+    operands = {"weight": weight, "bias": rng.normal(size=CLASSES)}
+    if loss.distillation:
+        operands["teacher_features"] = rng.normal(size=(*shape, 2))
+        operands |= {"teacher_weight": rng.normal(size=(CLASSES, 2)), "teacher_bias": rng.normal(size=CLASSES)}
+    return Batch(features, target, operands, loss.shared)
 
 
 def probabilities(scores: np.ndarray, task: str) -> np.ndarray:
@@ -334,7 +358,7 @@ def unreduced_shape(loss: Loss, batch: Batch) -> tuple[int, ...]:
     shape = batch.prediction.shape
     if isinstance(loss, PointwiseLoss):
         return loss.unreduced(shape)
-    if isinstance(loss, BoxLoss):
+    if isinstance(loss, (BoxLoss, lossary.LinearCrossEntropyLoss)):
         return shape[:-1]
     if isinstance(loss, DivergenceLoss) or (isinstance(loss, ClassificationLoss) and loss.task == "multiclass"):
         axis = loss.class_axis % len(shape)

@@ -26,12 +26,12 @@ from inputs import Batch, unreduced_shape
 from lossary.core.families import (
     BalancedLoss,
     BoxLoss,
-    CompoundLoss,
     DistanceMapLoss,
     DivergenceLoss,
     LikelihoodLoss,
     MarginLoss,
     MaskLoss,
+    NamedSumLoss,
     PointwiseLoss,
     ResidualLoss,
     SigmoidLoss,
@@ -55,7 +55,7 @@ def evaluate(
     """The value of a call. `constants` is the batch at which what the gradient holds constant is computed."""
     if isinstance(loss, OverlapLoss):
         return _overlap(loss, batch, mask, sample_weight, normalizer)
-    if isinstance(loss, CompoundLoss):
+    if isinstance(loss, NamedSumLoss):
         return _compound(loss, batch, mask, sample_weight)
     if isinstance(loss, (MaskLoss, DistanceMapLoss)):
         return _masks(loss, batch, mask, sample_weight, normalizer, constants)
@@ -276,6 +276,20 @@ def _likelihood(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None
     return value, math.fsum(w * float(s) for w, s in zip(weights, t, strict=True))
 
 
+def _tokens(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    def scores(features: np.ndarray, weight: str, bias: str) -> list[mpf]:
+        rows = zip(batch.keywords[weight], batch.keywords[bias], strict=True)
+        return [mpmath.fdot(numbers(row), numbers(features)) + mpf(float(b)) for row, b in rows]
+
+    true = int(batch.target[place])
+    weights = class_numbers(loss, loss.class_weight, len(batch.keywords["weight"]))
+    teacher = None
+    if loss.distillation:
+        teacher = scores(batch.keywords["teacher_features"][place], "teacher_weight", "teacher_bias")
+    logits = scores(batch.prediction[place], "weight", "bias")
+    return _formula(loss)(loss, logits, true, weights, teacher), weights[true]
+
+
 def _sides(loss: Any, place: tuple[int, ...]) -> tuple[float, float]:
     """Factors of the positive and of the negative term."""
     alpha, positive = getattr(loss, "alpha", None), getattr(loss, "pos_weight", None)
@@ -361,6 +375,7 @@ PLACE: dict[type[Loss], Callable[..., tuple[Any, Any]]] = {
     MarginLoss: _margin,
     DivergenceLoss: _divergence,
     BoxLoss: _box,
+    lossary.LinearCrossEntropyLoss: _tokens,
 }
 """Value (with its class weight) and weight of one place, by family."""
 

@@ -11,7 +11,7 @@ import torch
 
 import lossary as L
 from inputs import defaults, draw, takes_dense, variants
-from lossary.core.families import CompoundLoss
+from lossary.core.families import NamedSumLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.losses.region.lovasz import LovaszLoss
 
@@ -157,7 +157,7 @@ def test_bad_values_when_checked(call: Callable[[], Any], words: list[str]) -> N
     says(error, words)
 
 
-REGIONS = [x for x in defaults() if isinstance(x, (OverlapLoss, CompoundLoss))]
+REGIONS = [x for x in defaults() if isinstance(x, (OverlapLoss, NamedSumLoss))]
 
 
 @pytest.mark.parametrize("loss", REGIONS, ids=repr)

@@ -11,7 +11,7 @@ import torch
 import lossary
 from frameworks import RUN, tensors, to_numpy
 from inputs import Batch, defaults, draw, unreduced_shape
-from lossary.core.families import BoxLoss, ClassificationLoss, CompoundLoss
+from lossary.core.families import BoxLoss, ClassificationLoss, NamedSumLoss
 from lossary.core.loss import Loss
 
 DEFAULTS = defaults()
@@ -70,7 +70,7 @@ def test_masked_nan_leaves_no_gradient(loss: Loss, framework: str) -> None:
     mask[0, ...] = False
     mask.flat[mask.size // 2] = False
     spoiled = batch.prediction.copy()
-    axis = 1 if batch.prediction.ndim > len(shape) and not hasattr(loss, "format") else len(shape)
+    axis = 1 if hasattr(loss, "class_axis") else len(shape)
     where = np.broadcast_to(np.expand_dims(mask, axis) if batch.prediction.ndim > len(shape) else mask, spoiled.shape)
     spoiled[~where] = np.nan
     masked = dataclasses.replace(batch, keywords={**batch.keywords, "mask": mask})
@@ -275,7 +275,7 @@ def test_meta_device_gives_the_shape() -> None:
         prediction, target = prediction.to("meta"), target.to("meta")
         keywords = {name: x.to("meta") for name, x in keywords.items()}
         assert loss(prediction, target, **keywords).shape == ()
-        if isinstance(loss, CompoundLoss):
+        if isinstance(loss, NamedSumLoss):
             continue  # parts of unlike shapes have no unreduced loss
         unreduced = loss.replace(reduction="none")
         assert (

@@ -208,8 +208,9 @@ def test_vmap(loss: Loss, framework: str) -> None:
     def call(p: Any, t: Any, operands: Any) -> Any:
         return loss(p, t, **operands)
 
-    same(vmap(call)(prediction, target, keywords), _per_sample(loss, batch), 1e-5)
-    gradients = vmap(grad(call))(prediction, target, keywords)
+    axes = (0, 0, {name: None if name in batch.shared else 0 for name in keywords})
+    same(vmap(call, axes)(prediction, target, keywords), _per_sample(loss, batch), 1e-5)
+    gradients = vmap(grad(call), axes)(prediction, target, keywords)
     for i in range(len(batch.prediction)):
         single = run_torch(loss, batch[i])[1]
         same(gradients[i], single, 2e-5)

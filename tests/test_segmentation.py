@@ -13,11 +13,11 @@ import torch
 
 import lossary as L
 from inputs import defaults
-from lossary.core.families import CompoundLoss
+from lossary.core.families import NamedSumLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.losses.region.lovasz import LovaszLoss
 
-REGIONS = [loss for loss in defaults() if isinstance(loss, (OverlapLoss, CompoundLoss))]
+REGIONS = [loss for loss in defaults() if isinstance(loss, (OverlapLoss, NamedSumLoss))]
 
 
 def test_examples_of_the_page_run() -> None:
@@ -147,7 +147,7 @@ def test_lovasz_of_void_images(loss: Any) -> None:
 # --- compounds --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", [x for x in REGIONS if isinstance(x, CompoundLoss)], ids=repr)
+@pytest.mark.parametrize("loss", [x for x in REGIONS if isinstance(x, NamedSumLoss)], ids=repr)
 def test_a_compound_prepares_once_and_is_the_sum_of_its_parts(loss: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from lossary.core.families import classification
 

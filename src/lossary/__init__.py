@@ -8,7 +8,7 @@
 
 from lossary import boxes
 from lossary.core.catalogue import catalogue, create, find, from_dict
-from lossary.core.compound import SumLoss
+from lossary.core.compound import OutputLoss, ScheduledLoss, SumLoss, UncertaintyWeightedLoss
 from lossary.core.contract import checked
 from lossary.core.loss import Loss
 from lossary.distance import distance_map
@@ -46,6 +46,7 @@ from lossary.losses.likelihood import (
     GeneralizedCrossEntropyLoss,
     GHMLoss,
     LDAMLoss,
+    LinearCrossEntropyLoss,
     LogitAdjustedLoss,
     PolyLoss,
     QualityFocalLoss,
@@ -149,6 +150,7 @@ __all__ = [
     "KLDivLoss",
     "L1Loss",
     "LDAMLoss",
+    "LinearCrossEntropyLoss",
     "LogCoshDiceLoss",
     "LogCoshLoss",
     "LogitAdjustedLoss",
@@ -160,6 +162,7 @@ __all__ = [
     "MSELoss",
     "MSLELoss",
     "NormLoss",
+    "OutputLoss",
     "PenaltyGeneralizedDiceLoss",
     "PoissonNLLLoss",
     "PolyLoss",
@@ -167,6 +170,7 @@ __all__ = [
     "QuantileLoss",
     "RMSELoss",
     "SIoULoss",
+    "ScheduledLoss",
     "SensitivitySpecificityLoss",
     "ShapeAwareLoss",
     "SmoothL1Loss",
@@ -176,6 +180,7 @@ __all__ = [
     "TopKLoss",
     "TukeyLoss",
     "TverskyLoss",
+    "UncertaintyWeightedLoss",
     "UnifiedFocalLoss",
     "VarifocalLoss",
     "WIoULoss",

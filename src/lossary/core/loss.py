@@ -106,12 +106,14 @@ class Loss(abc.ABC):
     family_name: ClassVar[str] = ""
     """What the losses of this family are functions of, in one word: `lossary list --family` takes it."""
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
-    operands: ClassVar[tuple[str, ...]] = ()
-    """Names of what the call takes beyond prediction and target."""
     reads_target: ClassVar[bool] = True
     """Whether there is a target at all: a loss of the prediction alone takes any, and reads none."""
+    operands: ClassVar[tuple[str, ...]] = ()
+    """Names of what the call takes beyond prediction and target."""
     optional: ClassVar[tuple[str, ...]] = ()
-    """Those of them that the call may leave out."""
+    """Those of the operands that the call may leave out."""
+    shared: ClassVar[tuple[str, ...]] = ()
+    """Those that belong to no sample: the weights of a classifier, learned scales, the step of the training."""
     reads: ClassVar[str] = ""
     """What the loss reads of a shared batch; the parts of a sum tell each other, so that it is computed once."""
 
@@ -287,6 +289,17 @@ class Loss(abc.ABC):
         return SumLoss.of(self) * weight
 
     __rmul__ = __mul__
+
+    def on(self, output: str) -> Loss:
+        """This loss of one output of a model that has several; predictions and targets come in dicts.
+
+        >>> import lossary
+        >>> lossary.CIoULoss().on("boxes") + lossary.FocalLoss("multiclass").on("classes")
+        CIoULoss().on('boxes') + FocalLoss('multiclass').on('classes')
+        """
+        from lossary.core.compound import OutputLoss
+
+        return OutputLoss(self, output)
 
     def to_dict(self) -> dict[str, Any]:
         """The class name and the options, of plain types that JSON can hold; `from_dict` reads it back."""

@@ -14,12 +14,12 @@ from lossary.core.compound import SumLoss
 from lossary.core.families import (
     BalancedLoss,
     BoxLoss,
-    CompoundLoss,
     DistanceMapLoss,
     DivergenceLoss,
     LikelihoodLoss,
     MarginLoss,
     MaskLoss,
+    NamedSumLoss,
     PointwiseLoss,
     SigmoidLoss,
 )
@@ -256,7 +256,7 @@ AXES: dict[type[Loss], tuple[Axis, ...]] = {
     MarginLoss: (MARGIN,),
     DivergenceLoss: (TWO_CLASSES,),
     OverlapLoss: (SHARE, SHIFT),
-    CompoundLoss: (SHARE, SHIFT),
+    NamedSumLoss: (SHARE, SHIFT),
     BoxLoss: (OFFSET, SCALE, RATIO),
 }
 """The axes of each family; the first is drawn unless another is asked for or shared with the other losses."""

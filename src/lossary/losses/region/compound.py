@@ -21,7 +21,7 @@ from lossary.array.primitives import (
     sqrt,
     total,
 )
-from lossary.core.families import ClassBatch, CompoundLoss, Counts
+from lossary.core.families import ClassBatch, Counts, NamedSumLoss
 from lossary.core.families.balanced import GroupSums
 from lossary.core.families.classification import ProbabilityLoss, by_class, class_vector
 from lossary.core.families.elements import rank, times, weighted
@@ -37,7 +37,7 @@ from lossary.losses.region.overlap import DiceLoss, TverskyLoss
     arxiv="1805.02798",
     surveys=("S3",),
 )
-class ComboLoss(CompoundLoss):
+class ComboLoss(NamedSumLoss):
     r"""Dice loss and a cross entropy in which misses and false alarms have their own weights.
 
     $$\ell = \alpha\,E\big[-\beta\,t\ln p - (1-\beta)(1-t)\ln(1-p)\big] + (1-\alpha)(1 - Dice)$$
@@ -68,7 +68,7 @@ class ComboLoss(CompoundLoss):
     beta: float = option(default=0.5, low=0, high=1)
 
     def terms(self) -> tuple[tuple[float, Loss], ...]:
-        places = OneVsRest(**self.shared(), beta=self.beta)
+        places = OneVsRest(**self.common(), beta=self.beta)
         return (self.weight, places), (1.0 - self.weight, DiceLoss(**self.region()))
 
 
@@ -78,7 +78,7 @@ class ComboLoss(CompoundLoss):
     aliases=("exponential_logarithmic", "elloss"),
     surveys=("S3",),
 )
-class ExpLogLoss(CompoundLoss):
+class ExpLogLoss(NamedSumLoss):
     r"""Powers of the logarithms of Dice and of the likelihood: steep where an object is nearly lost.
 
     $$\ell = w_D\,E_c\big[(-\ln Dice_c)^{\gamma_D}\big] + w_C\,E_x\big[w_y\,(-\ln p_y)^{\gamma_C}\big], \qquad
@@ -130,7 +130,7 @@ class ExpLogLoss(CompoundLoss):
             )
 
     def terms(self) -> tuple[tuple[float, Loss], ...]:
-        cross = ExponentialCross(**self.shared(), gamma=self.gamma_cross, counts=self.counts)
+        cross = ExponentialCross(**self.common(), gamma=self.gamma_cross, counts=self.counts)
         return (self.dice_weight, ExponentialDice(**self.region(), gamma=self.gamma_dice)), (self.cross_weight, cross)
 
 
@@ -139,7 +139,7 @@ class ExpLogLoss(CompoundLoss):
     arxiv="2102.04525",
     surveys=("S3",),
 )
-class UnifiedFocalLoss(CompoundLoss):
+class UnifiedFocalLoss(NamedSumLoss):
     r"""Focal loss and focal Tversky loss with shared options.
 
     $$\ell = \lambda\,E\big[\delta_y\,(1-p_y)^{\gamma}\,(-\ln p_y)\big] + (1-\lambda)\,E_c\big[(1-TI_c)^{1-\gamma}\big],
@@ -178,7 +178,7 @@ class UnifiedFocalLoss(CompoundLoss):
 
     def terms(self) -> tuple[tuple[float, Loss], ...]:
         own: dict[str, Any] = {"gamma": self.gamma, "asymmetric": self.asymmetric}
-        focal = UnifiedFocal(**self.shared(), delta=self.delta, **own)
+        focal = UnifiedFocal(**self.common(), delta=self.delta, **own)
         region = {**self.region(), "fp_weight": 1.0 - self.delta, "fn_weight": self.delta}
         return (self.weight, focal), (1.0 - self.weight, UnifiedTversky(**region, **own))
 

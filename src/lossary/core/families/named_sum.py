@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from lossary.array.namespace import Array
 from lossary.core import contract
 from lossary.core.compound import Parts, SumLoss
+from lossary.core.compound.terms import Prepared
 from lossary.core.families.classification import ClassBatch
 from lossary.core.families.region import ScopedLoss
 from lossary.core.loss import Loss, Taxonomy, family
@@ -16,7 +17,7 @@ from lossary.core.reduction import Terms
 
 
 @family
-class CompoundLoss(ScopedLoss):
+class NamedSumLoss(ScopedLoss):
     """A weighted sum of losses that read one prepared batch, with a name and options of its own.
 
     The parts share preparation, softmax and counts. Each keeps what it is a mean of, places or classes and images, so
@@ -47,14 +48,14 @@ class CompoundLoss(ScopedLoss):
     def terms(self) -> tuple[tuple[float, Loss], ...]:
         """The parts and their weights."""
 
-    def shared(self) -> dict[str, Any]:
+    def common(self) -> dict[str, Any]:
         """The options that every part has."""
         names = ("task", "class_axis", "ignore_index", "class_weight", "from_logits", "reduction", "empty")
         return {name: getattr(self, name) for name in names}
 
     def region(self) -> dict[str, Any]:
         """The options of the part that is a loss of regions."""
-        return {**self.shared(), "per": self.per, "classes": self.classes, "smooth": self.smooth}
+        return {**self.common(), "per": self.per, "classes": self.classes, "smooth": self.smooth}
 
     @property
     def decomposable(self) -> bool:
@@ -77,8 +78,8 @@ class CompoundLoss(ScopedLoss):
     def finalize(self, statistics: Parts, *, normalizer: Any = None) -> Array:
         return self.sum.finalize(statistics, normalizer=normalizer)
 
-    def _for_each(self, batch: ClassBatch) -> tuple[ClassBatch, ...]:
-        return (batch,) * len(self.sum.terms)
+    def _for_each(self, batch: ClassBatch) -> Prepared:
+        return Prepared((batch,) * len(self.sum.terms), None)
 
     def parts(
         self, prediction: Array, target: Array, *, mask: Array | None = None, sample_weight: Array | None = None
