@@ -6,6 +6,7 @@ Each foreground class of each image is a pair of regions. One that is in neither
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -19,21 +20,24 @@ def hausdorff95(labels: np.ndarray, target: np.ndarray) -> float:
 
     A region that is in the prediction or the truth only is as far off as the image allows: its diagonal.
     """
-    predicted, true, lone = _regions(labels, target)
-    values = _measures().compute_hausdorff_distance(predicted, true, include_background=True, percentile=95)
-    return _mean(values, lone, math.hypot(*target.shape[1:]))
+    return _mean_of("compute_hausdorff_distance", labels, target, math.hypot(*target.shape[1:]), percentile=95)
 
 
 def surface_dice(labels: np.ndarray, target: np.ndarray) -> float:
     """The mean share of both outlines that is within a pixel of the other; 0 for a region that is in one only."""
+    return _mean_of("compute_surface_dice", labels, target, 0.0, class_thresholds=[TOLERANCE])
+
+
+def _mean_of(measure: str, labels: np.ndarray, target: np.ndarray, worst: float, **options: Any) -> float:
+    """The mean over all regions, where one without a counterpart counts as `worst`."""
     predicted, true, lone = _regions(labels, target)
-    values = _measures().compute_surface_dice(predicted, true, [TOLERANCE], include_background=True)
-    return _mean(values, lone, 0.0)
-
-
-def _mean(values: Any, lone: int, worst: float) -> float:
-    count = len(values) + lone
-    return (float(values.double().sum()) + lone * worst) / count if count else math.nan
+    count = len(predicted) + lone
+    if not count:
+        return math.nan
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # MONAI calls what MONAI has deprecated
+        values = getattr(_measures(), measure)(predicted, true, include_background=True, **options)
+    return (float(values.double().sum()) + lone * worst) / count
 
 
 def _regions(labels: np.ndarray, target: np.ndarray) -> tuple[Any, Any, int]:
