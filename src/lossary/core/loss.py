@@ -108,8 +108,6 @@ class Loss(abc.ABC):
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
     operands: ClassVar[tuple[str, ...]] = ()
     """Names of what the call takes beyond prediction and target."""
-    reads: ClassVar[str] = ""
-    """What the loss reads of a shared batch; the parts of a sum tell each other, so that it is computed once."""
 
     reduction: Reduction = option(default="mean")
     empty: Empty = option(default="zero")
@@ -143,6 +141,11 @@ class Loss(abc.ABC):
     @classmethod
     def short_name(cls) -> str:
         return snake(cls.__name__)
+
+    @property
+    def reads(self) -> str:
+        """What the loss reads of a shared batch; the parts of a sum tell each other, so that it is computed once."""
+        return ""
 
     @property
     def decomposable(self) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import along, divide, flatten_from, numbers, running_sum, stop_gradient
+from lossary.array.primitives import class_sums, divide, total
+from lossary.array.sorted_errors import jaccard_extension
 from lossary.core.families import ClassBatch, Counts, RegionLoss
-from lossary.core.families.elements import rank
 from lossary.core.families.region import Classes, ClassLosses, OverlapLoss, pixel_weight
 from lossary.core.loss import loss
 from lossary.core.options import option
@@ -137,52 +137,23 @@ class LovaszSoftmaxLoss(OverlapLoss):
         return self.per == "image"
 
     def class_losses(self, batch: ClassBatch) -> ClassLosses:
-        xp = batch.xp
-        if batch.index is None or batch.axis is None:
+        xp, index, axis = batch.xp, batch.index, batch.axis
+        if index is None or axis is None:
             raise ValueError(
                 "LovaszSoftmaxLoss: errors are sorted by class, which needs one true class per place; `target` holds "
                 "distributions. Pass class indices."
             )
-        p = batch.p()
-        classes = along(xp, numbers(batch.classes, batch.index), rank(p), batch.axis)
-        true = xp.astype(classes == xp.expand_dims(batch.index, axis=batch.axis), p.dtype)
-        weight = pixel_weight(batch, weigh_images=self.per == "batch")
-        error = self._lay(batch, xp.abs(true - p))
-        true = self._lay(batch, true)
-        if weight is not None:
-            weight = self._lay(batch, xp.expand_dims(weight, axis=batch.axis) * xp.ones_like(p))
-        present = xp.sum(true if weight is None else true * weight, axis=-1) > 0
-        if self.classes != "present":
-            somewhere = xp.sum(xp.ones_like(error) if weight is None else weight, axis=-1) > 0
-            present = xp.logical_or(present, somewhere)
-        return ClassLosses(jaccard_extension(xp, error, true, weight), present)
+        joined = self.per == "batch"
+        weight = pixel_weight(batch, weigh_images=joined)
+        ones = xp.astype(xp.ones_like(index), batch.scores.dtype)
+        ones = ones if weight is None else ones * weight
+        true = class_sums(ones, index, batch.classes, batch.has_images)
+        counted = true if self.classes == "present" else true + total(true, axis=-1, keepdims=True)
+        counted = (total(counted, axis=0) if joined and batch.has_images else counted) > 0
+        p, labels = batch.places(batch.p(), axis), batch.places(index, None)
+        weight = None if weight is None else batch.places(ones, None)
+        values = jaccard_extension(self.errors, p, labels, weight, joined, xp.logical_not(counted))
+        return ClassLosses(values if batch.has_images or joined else values[0, ...], counted)
 
-    def _lay(self, batch: ClassBatch, x: Array) -> Array:
-        """From the axes of the scores to (N, C, places), or (C, places) per batch."""
-        axis = batch.axis or 0
-        if not batch.has_images:
-            return flatten_from(batch.xp.permute_dims(x, (axis, *batch.spatial)), 1)
-        if self.per == "image":
-            return flatten_from(batch.xp.permute_dims(x, (0, axis, *batch.spatial)), 2)
-        return flatten_from(batch.xp.permute_dims(x, (axis, 0, *batch.spatial)), 1)
-
-
-def jaccard_extension(xp: Namespace, error: Array, true: Array, weight: Array | None) -> Array:
-    """The Lovász extension of the Jaccard loss at `error`, along the last axis.
-
-    The i-th largest error is multiplied by what it adds to Δ = 1 - I/U, with I = G - Σ true and U = G + Σ (1 - true)
-    over the errors so far and G = Σ true over all. Written as differences of Δ these factors lose their digits where
-    there are many places; in closed form they are w/U for a foreground place and w·I/(U·(U - w)) for another.
-    """
-    order = xp.argsort(stop_gradient(error), axis=-1, descending=True)
-    error = xp.take_along_axis(error, order, axis=-1)
-    true = xp.take_along_axis(true, order, axis=-1)
-    w = xp.ones_like(true) if weight is None else xp.take_along_axis(weight, order, axis=-1)
-    foreground = xp.sum(true * w, axis=-1, keepdims=True)
-    intersection = foreground - running_sum(true * w)
-    union = foreground + running_sum((1.0 - true) * w)
-    # with no foreground at all the first error takes Δ from 0 to 1
-    other = divide(xp, w * intersection, union * (union - w))
-    other = xp.where(xp.logical_and(union == w, w > 0), 1.0, other)
-    factor = xp.where(true > 0, divide(xp, w, union), other)
-    return xp.sum(error * stop_gradient(factor), axis=-1)
+    def errors(self, xp: Namespace, p: Array, true: Array) -> Array:
+        return xp.where(true, 1.0 - p, p)

@@ -58,7 +58,6 @@ class OverlapLoss(ProbabilityLoss):
 
     family_name: ClassVar[str] = "region"
     family_taxonomy: ClassVar[Taxonomy] = "region"
-    reads: ClassVar[str] = "p"
 
     per: Literal["image", "batch"] = option(default="image")
     classes: Classes | Sequence[int] = option(default="all", low=0)
@@ -67,6 +66,10 @@ class OverlapLoss(ProbabilityLoss):
         super().check_options()
         if self.task == "binary" and not isinstance(self.classes, str):
             raise ValueError(f"`classes` needs classes, and task='binary' has one; got {self.classes}")
+
+    @property
+    def reads(self) -> str:
+        return "p"
 
     @abc.abstractmethod
     def class_losses(self, batch: ClassBatch) -> ClassLosses:
@@ -147,6 +150,10 @@ class RegionLoss(OverlapLoss):
 
     smooth: float = option(default=1e-5, low=0)
 
+    @property
+    def reads(self) -> str:
+        return "true_p"
+
     @abc.abstractmethod
     def values(self, xp: Namespace, counts: Counts) -> Array:
         """The formula: the loss of each class from its counts."""
@@ -187,7 +194,7 @@ class RegionLoss(OverlapLoss):
 
 def count(batch: ClassBatch, squares: bool, weigh_images: bool) -> Counts:
     """Soft counts per image and class, once for all parts of a sum that read the same ones."""
-    key = ("counts", squares, weigh_images)
+    key = ("counts", squares, weigh_images and image_weight(batch) is not None)
     if key not in batch.memo:
         batch.memo[key] = _count(batch, squares, pixel_weight(batch, weigh_images))
     return batch.memo[key]
@@ -196,7 +203,7 @@ def count(batch: ClassBatch, squares: bool, weigh_images: bool) -> Counts:
 def _count(batch: ClassBatch, squares: bool, pixel: Array | None) -> Counts:
     xp, p = batch.xp, batch.p()
     if batch.task == "multiclass" and batch.index is not None and batch.axis is not None:
-        mass, tp = region_sums(p, batch.index, batch.axis, batch.has_images, pixel)
+        mass, tp = region_sums(p, batch.true_p(), batch.index, batch.axis, pixel)
         ones = xp.astype(xp.ones_like(batch.index), p.dtype)
         true = class_sums(ones if pixel is None else ones * pixel, batch.index, batch.classes, batch.has_images)
         weight = None if pixel is None else xp.expand_dims(pixel, axis=batch.axis)
