@@ -114,9 +114,8 @@ class SoftmaxAt(torch.autograd.Function):
         else:
             gradient = _softmax_backward(of_p, p) - p * of_log.unsqueeze(1)
             at_index = gradient.gather(1, index.unsqueeze(1)).squeeze(1) + of_log
-        # set, not added: that would read it all once more; vmap has no rule for doing so in place
-        scatter = gradient.scatter_ if eager(gradient) else gradient.scatter
-        return scatter(1, index.unsqueeze(1), at_index.unsqueeze(1)), None, None
+        # set, not added: that would read it all once more
+        return _put(gradient, 1, index.unsqueeze(1), at_index.unsqueeze(1)), None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -125,6 +124,11 @@ class SoftmaxAt(torch.autograd.Function):
         of_log = tangents[0] - (p * tangents[0]).sum(1, keepdim=True)
         at_index = of_log.gather(1, index.unsqueeze(1)).squeeze(1)
         return p * of_log, at_index if ctx.log else at * at_index
+
+
+def _put(x: torch.Tensor, axis: int, index: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """`x`, which nobody else holds, with `values` at `index`: in place, where vmap does not forbid it."""
+    return x.scatter_(axis, index, values) if eager(x) else x.scatter(axis, index, values)
 
 
 def _softmax_backward(of_p: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
@@ -202,7 +206,7 @@ def _sorted_errors(
     steps = jaccard_steps(xp, true.to(x.dtype), weight)
     values = (error * steps).sum(-1)
     slopes = torch.where(true, -steps, steps) * (error > 0)
-    return values, torch.empty_like(slopes).scatter_(-1, order, slopes)
+    return values, _put(torch.empty_like(slopes), -1, order, slopes)
 
 
 def _descending(error: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
