@@ -265,7 +265,7 @@ def class_sums(values: Array, index: Array, classes: int, batch: bool) -> Array:
 def region_sums(p: Array, p_true: Array, index: Array, axis: int, weight: Array | None) -> tuple[Array, Array]:
     """Per image and class the mass Σ w·p and the hits Σ w·p·[index = class], each of shape (N, C) (or (C,)).
 
-    `p` has its classes along `axis`; `p_true`, that of the class `index`, and `weight` have its shape without that axis.
+    `p` has its classes along `axis`; `p_true`, which is p of the class `index`, and `weight` are without that axis.
     """
     xp, images = namespace(p), axis != 0
     classes = sizes(p)[axis]

@@ -42,21 +42,21 @@ def jaccard_extension(
             None if a is None else flatten_from(xp.permute_dims(a, (1, 0, 2)), 1) for a in (error, true, weight)
         )
     order = xp.argsort(stop_gradient(error), axis=-1, descending=True)
-    error, true, weight = (
-        None if a is None else xp.take_along_axis(a, order, axis=-1) for a in (error, true, weight)
-    )
+    error, true, weight = (None if a is None else xp.take_along_axis(a, order, axis=-1) for a in (error, true, weight))
     return xp.sum(error * stop_gradient(jaccard_steps(xp, true, weight)), axis=-1)
 
 
 def jaccard_steps(xp: Namespace, true: Array, weight: Array | None) -> Array:
     """What each place adds to the Jaccard loss Δ = 1 - I/U when it is made wrong after those before it.
 
-    I = G - Σ w·true and U = G + Σ w·(1 - true) over the places so far, and G = Σ w·true over all. Written as differences
-    of Δ the steps lose their digits where there are many places; in closed form they are w/U for a foreground place,
-    and w/U · I/(U - w) for another. Where there is no foreground at all, the first takes Δ from 0 to 1.
+    I = G - Σ w·true and U = G + Σ w·(1 - true) over the places so far, and G = Σ w·true over all. Written as
+    differences of Δ the steps lose their digits where there are many places; in closed form they are w/U for a
+    foreground place, and w/U · I/(U - w) for another. With no foreground at all, the first takes Δ from 0 to 1.
     """
-    w = xp.ones_like(true) if weight is None else weight
-    foreground = xp.sum(true * w, axis=-1, keepdims=True)
-    intersection = foreground - running_sum(true * w)
-    union = foreground + running_sum((1.0 - true) * w)
+    hit, miss, w = true, 1.0 - true, 1.0
+    if weight is not None:
+        hit, miss, w = hit * weight, miss * weight, weight
+    foreground = xp.sum(hit, axis=-1, keepdims=True)
+    intersection = foreground - running_sum(hit)
+    union = foreground + running_sum(miss)
     return divide(xp, w, union) * xp.where(true > 0, 1.0, divide(xp, intersection, union - w, fill=1.0))

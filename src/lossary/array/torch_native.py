@@ -127,8 +127,8 @@ class SoftmaxAt(torch.autograd.Function):
 
 
 def _put(x: torch.Tensor, axis: int, index: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """`x`, which nobody else holds, with `values` at `index`: in place, where vmap does not forbid it."""
-    return x.scatter_(axis, index, values) if eager(x) else x.scatter(axis, index, values)
+    """`x`, a temporary, with `values` at `index`: in place, where neither vmap nor a second derivative forbids it."""
+    return x.scatter_(axis, index, values) if eager(x) and not x.requires_grad else x.scatter(axis, index, values)
 
 
 def _softmax_backward(of_p: torch.Tensor, p: torch.Tensor) -> torch.Tensor:

@@ -109,8 +109,8 @@ class LovaszSoftmaxLoss(OverlapLoss):
 
     with errors sorted from large to small, S_i the i places of largest error and Δ(S) the Jaccard loss if these were
     wrong. Use it to fine-tune a segmentation network for mIoU, after training with `CrossEntropyLoss`; from scratch it
-    learns slowly. Where errors tie, the order is arbitrary and the gradient a subgradient. It sorts all pixels of every
-    class, so it costs several times a cross entropy.
+    learns slowly. Errors that tie give the same value in any order, and the gradient is one of the subgradients. It
+    sorts all pixels of every class, so it costs several times a cross entropy.
 
     Args:
         per: the paper's default is one Jaccard index per batch.
