@@ -290,10 +290,10 @@ def softmax_at(scores: Array, index: Array, axis: int, log: bool) -> tuple[Array
     has the shape without `axis`: all that losses of labels read, with one backward pass for its gradient."""
     from lossary.array.torch_native import SoftmaxAt
 
-    batch = (1 if axis == 0 else scores.shape[0], -1)
     first = scores.unsqueeze(0) if axis == 0 else scores.movedim(axis, 1)
-    flat = first.reshape(batch[0], first.shape[1], _product(tuple(first.shape[2:])))
-    p, at = SoftmaxAt.apply(flat, index.long().reshape(batch), log)  # pyright: ignore
+    samples, classes, places = *first.shape[:2], _product(tuple(first.shape[2:]))
+    flat = first.reshape(samples, classes, places), index.long().reshape(samples, places)
+    p, at = SoftmaxAt.apply(*flat, log)  # pyright: ignore
     p = p.reshape(first.shape)
     return p.squeeze(0) if axis == 0 else p.movedim(1, axis), at.reshape(index.shape)
 

@@ -9,6 +9,7 @@ from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import class_sums, divide, total
 from lossary.array.sorted_errors import jaccard_extension
 from lossary.core.families import ClassBatch, Counts, RegionLoss
+from lossary.core.families.classification import class_vector
 from lossary.core.families.region import Classes, ClassLosses, OverlapLoss, pixel_weight
 from lossary.core.loss import loss
 from lossary.core.options import option
@@ -152,7 +153,8 @@ class LovaszSoftmaxLoss(OverlapLoss):
         counted = (total(counted, axis=0) if joined and batch.has_images else counted) > 0
         p, labels = batch.places(batch.p(), axis), batch.places(index, None)
         weight = None if weight is None else batch.places(ones, None)
-        values = jaccard_extension(self.errors, p, labels, weight, joined, xp.logical_not(counted))
+        unread = class_vector(xp, self._class_weights(batch.classes), ones) * xp.astype(counted, ones.dtype) == 0
+        values = jaccard_extension(self.errors, p, labels, weight, joined, unread)
         return ClassLosses(values if batch.has_images or joined else values[0, ...], counted)
 
     def errors(self, xp: Namespace, p: Array, true: Array) -> Array:

@@ -80,17 +80,17 @@ class ClassBatch:
     def log_p(self) -> Array:
         """Log-probabilities of all classes (multiclass)."""
         assert self.axis is not None
-        return self._once("log_p", lambda: log_softmax(self.scores, self.axis or 0))
+        return self._once("log_p", log_softmax, self.scores, self.axis)
 
     def p(self) -> Array:
         """Probabilities of all classes; from the log-probabilities if these are needed anyway."""
         if self.task != "multiclass" or self.axis is None:
-            return self._once("p", lambda: sigmoid(self.scores))
+            return self._once("p", sigmoid, self.scores)
         if self._at_labels is not None:
             return self._at_labels[0]
         if self.wanted & {"log_p", "true_log_p"}:
-            return self._once("p", lambda: self.xp.exp(self.log_p()))
-        return self._once("p", lambda: softmax(self.scores, self.axis or 0))
+            return self._once("p", self.xp.exp, self.log_p())
+        return self._once("p", softmax, self.scores, self.axis)
 
     def true_log_p(self) -> Array:
         """The log-probability of the label (multiclass, class indices)."""
@@ -113,12 +113,11 @@ class ClassBatch:
             return None
         if not self.wanted & {"true_log_p", "true_p"} or not shares_backward(self.scores):
             return None
-        scores, index, axis = self.scores, self.index, self.axis
-        return self._once("at labels", lambda: softmax_at(scores, index, axis, "true_log_p" in self.wanted))
+        return self._once("at labels", softmax_at, self.scores, self.index, self.axis, "true_log_p" in self.wanted)
 
-    def _once(self, name: str, make: Callable[[], Any]) -> Any:
+    def _once(self, name: str, make: Callable[..., Any], *arguments: Any) -> Any:
         if name not in self.memo:
-            self.memo[name] = make()
+            self.memo[name] = make(*arguments)
         return self.memo[name]
 
 
