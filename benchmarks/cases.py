@@ -221,6 +221,15 @@ CASES = (
         REGION,
     ),
     Case(
+        SEGMENTATION,
+        "jaccard",
+        IMAGES,
+        Ours(L.TverskyLoss("multiclass", fp_weight=1.0, fn_weight=1.0)),
+        CE,
+        (monai("DiceLoss", jaccard=True, **SOFTMAX), smp("JaccardLoss", mode="multiclass")),
+        REGION,
+    ),
+    Case(
         SEGMENTATION, "dice + cross entropy", IMAGES, Ours(DICE + CROSS), CE, (monai("DiceCELoss", **SOFTMAX),), DICE_CE
     ),
     Case(
@@ -231,6 +240,14 @@ CASES = (
         CE,
         (monai("DiceFocalLoss", **SOFTMAX),),
         DICE_FOCAL,
+    ),
+    Case(SEGMENTATION, "cross entropy + tversky", IMAGES, Ours(CROSS + TVERSKY), CE, (), DICE_CE),
+    Case(
+        SEGMENTATION,
+        "dice + cross entropy, some ignored",
+        IMAGES,
+        Ours(L.DiceLoss("multiclass", ignore_index=0) + L.CrossEntropyLoss(ignore_index=0)),
+        F("cross_entropy", ignore_index=0),
     ),
     Case(
         SEGMENTATION, "lovász", IMAGES, Ours(L.LovaszSoftmaxLoss()), CE, (smp("LovaszLoss", mode="multiclass"),), LOVASZ
@@ -332,6 +349,7 @@ CASES = (
         BCE,
         (monai("SoftclDiceLoss", "float", sigmoid=True, smooth=1e-12),),
     ),
+    Case(VOLUMES, "lovász", CUBE, Ours(L.LovaszSoftmaxLoss()), CE, (), VOLUME, timed=False),
     Case(PAIRS, "giou", BOX_PAIRS, Ours(L.GIoULoss()), None, (torchvision("generalized_box_iou_loss"),), BOXES),
     Case(PAIRS, "ciou", BOX_PAIRS, Ours(L.CIoULoss()), None, (torchvision("complete_box_iou_loss"),), BOXES),
     Case(ELEMENTS, "l1", NUMBERS, Ours(L.L1Loss()), F("l1_loss")),

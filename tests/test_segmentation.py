@@ -11,13 +11,18 @@ import numpy as np
 import pytest
 import torch
 
+import lossary
 import lossary as L
 from inputs import defaults
 from lossary.core.families import NamedSumLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.losses.region.lovasz import LovaszLoss
 
-REGIONS = [loss for loss in defaults() if isinstance(loss, (OverlapLoss, NamedSumLoss))]
+REGIONS = [
+    loss
+    for loss in defaults()
+    if isinstance(loss, (OverlapLoss, NamedSumLoss)) and not isinstance(loss, lossary.ClDiceLoss)  # neighbours matter
+]
 
 
 def test_examples_of_the_page_run() -> None:

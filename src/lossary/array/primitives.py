@@ -304,7 +304,7 @@ def class_sums(values: Array, index: Array, classes: int, batch: bool) -> Array:
     `values` and `index` have one shape, (N, *) or (*).
     """
     xp = namespace(values)
-    if is_torch(values) and not _compiling(values):
+    if is_torch(values) and not compiling(values):
         from lossary.array.torch_native import scatter_classes
 
         # scatter reads each place once; the comparison below reads it once per class
@@ -317,31 +317,44 @@ def class_sums(values: Array, index: Array, classes: int, batch: bool) -> Array:
     return total(xp.where(hit, xp.expand_dims(values, axis=-1), 0.0), axis=axes)
 
 
-def region_sums(p: Array, index: Array, axis: int, batch: bool, weight: Array | None) -> tuple[Array, Array]:
+def region_sums(p: Array, p_true: Array, index: Array, axis: int, weight: Array | None) -> tuple[Array, Array]:
     """Per image and class the mass Σ w·p and the hits Σ w·p·[index = class], each of shape (N, C) (or (C,)).
 
-    `p` has its classes along `axis`; `index` and `weight` have its shape without that axis.
+    `p` has its classes along `axis`; `p_true`, which is p of the class `index`, and `weight` are without that axis.
     """
-    xp = namespace(p)
+    xp, images = namespace(p), axis != 0
     classes = sizes(p)[axis]
     assert classes is not None
-    native = is_torch(p) and not _compiling(p) and batch and not (weight is not None and weight.requires_grad)
-    if native:
-        from lossary.array.torch_native import RegionSums
-
-        # one backward that writes the gradient once, where autograd adds that of the mass to that of the hits
-        shape = (index.shape[0], _product(tuple(index.shape[1:])))
-        weights = None if weight is None else weight.expand(index.shape).reshape(shape)
-        flat = p.movedim(axis, 1).reshape(shape[0], classes, shape[1])
-        return RegionSums.apply(flat, index.long().reshape(shape), weights)  # pyright: ignore
-    p_true = pick(p, index, axis)
-    hits = class_sums(p_true if weight is None else p_true * weight, index, classes, batch)
+    hits = class_sums(p_true if weight is None else p_true * weight, index, classes, images)
     mass = p if weight is None else p * xp.expand_dims(weight, axis=axis)
-    places = tuple(a for a in range(1 if batch else 0, len(sizes(p))) if a != axis)
+    places = tuple(a for a in range(1 if images else 0, len(sizes(p))) if a != axis)
     return total(mass, axis=places), hits
 
 
-def _compiling(x: Array) -> bool:
+def shares_backward(scores: Array) -> bool:
+    """Whether `softmax_at` pays for these scores: in eager torch, where a gradient is wanted. Compilers do without."""
+    if not is_torch(scores) or compiling(scores):
+        return False
+    import torch
+
+    return scores.requires_grad and torch.is_grad_enabled()
+
+
+def softmax_at(scores: Array, index: Array, axis: int, log: bool) -> tuple[Array, Array]:
+    """The softmax of torch `scores` along `axis`, and its entry (or with `log` the logarithm of that) at `index`, which
+    has the shape without `axis`: all that losses of labels read, with one backward pass for its gradient."""
+    from lossary.array.torch_native import SoftmaxAt
+
+    first = scores.unsqueeze(0) if axis == 0 else scores.movedim(axis, 1)
+    samples, classes, places = *first.shape[:2], _product(tuple(first.shape[2:]))
+    flat = first.reshape(samples, classes, places), index.long().reshape(samples, places)
+    p, at = SoftmaxAt.apply(*flat, log)  # pyright: ignore
+    p = p.reshape(first.shape)
+    return p.squeeze(0) if axis == 0 else p.movedim(1, axis), at.reshape(index.shape)
+
+
+def compiling(x: Array) -> bool:
+    """Whether torch traces: then the portable definition is taken, which the compiler fuses."""
     import torch
 
     return torch.compiler.is_compiling()
@@ -356,7 +369,7 @@ def elementwise(
     every intermediate. Compilers fuse the formula by themselves, and NumPy has no gradient. Where a gradient by what is
     given is wanted too, autograd finds it.
     """
-    wanted = slope is not None and is_torch(x) and not _compiling(x) and x.requires_grad
+    wanted = slope is not None and is_torch(x) and not compiling(x) and x.requires_grad
     if wanted and not any(g.requires_grad for g in given):
         from lossary.array.torch_native import Elementwise
 
@@ -390,6 +403,7 @@ __all__ = [
     "along",
     "apply_where",
     "class_sums",
+    "compiling",
     "divide",
     "eager",
     "elementwise",
@@ -408,11 +422,13 @@ __all__ = [
     "region_sums",
     "reshape_like",
     "running_sum",
+    "shares_backward",
     "sigmoid",
     "sign",
     "size",
     "sizes",
     "softmax",
+    "softmax_at",
     "softplus",
     "sqrt",
     "stop_gradient",

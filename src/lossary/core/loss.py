@@ -114,8 +114,6 @@ class Loss(abc.ABC):
     """Those of the operands that the call may leave out."""
     shared: ClassVar[tuple[str, ...]] = ()
     """Those that belong to no sample: the weights of a classifier, learned scales, the step of the training."""
-    reads: ClassVar[str] = ""
-    """What the loss reads of a shared batch; the parts of a sum tell each other, so that it is computed once."""
 
     reduction: Reduction = option(default="mean")
     empty: Empty = option(default="zero")
@@ -149,6 +147,11 @@ class Loss(abc.ABC):
     @classmethod
     def short_name(cls) -> str:
         return snake(cls.__name__)
+
+    @property
+    def reads(self) -> str:
+        """What the loss reads of a shared batch; the parts of a sum tell each other, so that it is computed once."""
+        return ""
 
     @property
     def decomposable(self) -> bool:

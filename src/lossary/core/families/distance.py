@@ -43,9 +43,12 @@ class MaskLoss(ProbabilityLoss):
 
     family_name: ClassVar[str] = "distance"
     family_taxonomy: ClassVar[Taxonomy] = "boundary"
-    reads: ClassVar[str] = "p"
 
     classes: Literal["foreground", "all"] | Sequence[int] = option(default="foreground", low=0)
+
+    @property
+    def reads(self) -> str:
+        return "p"
 
     def check_options(self) -> None:
         super().check_options()

@@ -32,7 +32,6 @@ class NamedSumLoss(ScopedLoss):
 
     family_name: ClassVar[str] = "compound"
     family_taxonomy: ClassVar[Taxonomy] = "compound"
-    reads: ClassVar[str] = "log_p"
 
     reduction: Literal["mean", "weighted_mean", "sum"] = option(default="mean")
     smooth: float = option(default=1e-5, low=0)
@@ -47,6 +46,10 @@ class NamedSumLoss(ScopedLoss):
     @abc.abstractmethod
     def terms(self) -> tuple[tuple[float, Loss], ...]:
         """The parts and their weights."""
+
+    @property
+    def reads(self) -> str:
+        return "log_p"  # in a sum with others; by itself it says what each part reads
 
     def common(self) -> dict[str, Any]:
         """The options that every part has."""
@@ -63,7 +66,7 @@ class NamedSumLoss(ScopedLoss):
 
     def encode(self, given: contract.Arguments) -> ClassBatch:
         batch = super().encode(given)
-        batch.wanted |= {self.reads}
+        batch.wanted = frozenset(part.reads for _, part in self.sum.terms)
         return batch
 
     def evaluate(self, batch: ClassBatch) -> Terms:

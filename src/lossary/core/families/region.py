@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from lossary.array.namespace import Array, Namespace, namespace
-from lossary.array.primitives import along, class_sums, divide, pick, region_sums, sizes, stop_gradient, total
+from lossary.array.primitives import along, class_sums, divide, region_sums, sizes, stop_gradient, total
 from lossary.core import contract
 from lossary.core.families.classification import ClassBatch, ProbabilityLoss, class_vector
 from lossary.core.families.elements import rank, weighted
@@ -70,6 +70,10 @@ class ScopedLoss(ProbabilityLoss):
         if self.task == "binary" and not isinstance(self.classes, str):
             raise ValueError(f"`classes` needs classes, and task='binary' has one; got {self.classes}")
 
+    @property
+    def reads(self) -> str:
+        return "p"
+
     def encode(self, given: contract.Arguments) -> ClassBatch:
         batch = super().encode(given)
         chosen = self.classes
@@ -94,7 +98,6 @@ class OverlapLoss(ScopedLoss):
 
     family_name: ClassVar[str] = "region"
     family_taxonomy: ClassVar[Taxonomy] = "region"
-    reads: ClassVar[str] = "p"
     joins_classes: ClassVar[bool] = False
     """Whether there is one number for all classes, in which class weights have their say before."""
 
@@ -172,6 +175,10 @@ class RegionLoss(OverlapLoss):
     smooth: float = option(default=1e-5, low=0)
     soft: Literal["product", "l1"] = option(default="product")
 
+    @property
+    def reads(self) -> str:
+        return "true_p"
+
     @abc.abstractmethod
     def values(self, xp: Namespace, counts: Counts) -> Array:
         """The formula: the loss of each class from its counts."""
@@ -229,7 +236,7 @@ def count(batch: ClassBatch, counting: Counting, weigh_images: bool) -> Counts:
     """Soft counts per image and class, once for all parts of a sum that read the same ones."""
     if counting == "l1" and batch.share is None:
         counting = "product"  # of a hard target they are the same
-    key = ("counts", counting, weigh_images)
+    key = ("counts", counting, weigh_images and image_weight(batch) is not None)
     if key not in batch.memo:
         pixel = pixel_weight(batch, weigh_images)
         labels = batch.task == "multiclass" and batch.share is None and batch.axis is not None
@@ -246,11 +253,12 @@ def _count_labels(batch: ClassBatch, counting: Counting, pixel: Array | None) ->
     true = class_sums(ones if pixel is None else ones * pixel, index, batch.classes, batch.has_images)
     places = total(true, axis=-1, keepdims=True)
     if counting == "squared errors":
-        mass, hits = region_sums(p * p, index, axis, batch.has_images, pixel)
-        missed = (1.0 - pick(p, index, axis)) ** 2
+        hit = batch.true_p()
+        mass, hits = region_sums(p * p, hit * hit, index, axis, pixel)
+        missed = (1.0 - hit) ** 2
         fn = class_sums(missed if pixel is None else missed * pixel, index, batch.classes, batch.has_images)
         return _counts(xp, true - fn, mass - hits, fn, places)
-    mass, tp = region_sums(p, index, axis, batch.has_images, pixel)
+    mass, tp = region_sums(p, batch.true_p(), index, axis, pixel)
     if counting == "squares":
         weight = None if pixel is None else xp.expand_dims(pixel, axis=axis)
         mass = total(p * p if weight is None else p * p * weight, axis=batch.spatial)

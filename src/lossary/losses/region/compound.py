@@ -274,7 +274,9 @@ def probability(xp: Namespace, t: Array) -> Array:
 class AnswerLoss(ProbabilityLoss):
     """Losses of the probability of a true answer that know which answer it is. Soft targets are expectations."""
 
-    reads: ClassVar[str] = "log_p"
+    @property
+    def reads(self) -> str:
+        return "true_log_p" if type(self).log_p is AnswerLoss.log_p else "log_p"
 
     @abc.abstractmethod
     def cost(self, xp: Namespace, answer: Answer) -> Array:
@@ -291,10 +293,12 @@ class AnswerLoss(ProbabilityLoss):
             z = batch.scores
             t = xp.astype(batch.index, z.dtype) if share is None else probability(xp, share)
             return [Answer(log_sigmoid(-z), 1.0 - t, 0), Answer(log_sigmoid(z), t, 1)]
-        log_p = self.log_p(batch)
         if share is None:
             assert batch.index is not None
-            return [Answer(pick(log_p, batch.index, axis), None, batch.index)]
+            true = self.reads == "true_log_p"
+            log_p = batch.true_log_p() if true else pick(self.log_p(batch), batch.index, axis)
+            return [Answer(log_p, None, batch.index)]
+        log_p = self.log_p(batch)
         # an impossible class (log p = -inf) of no share contributes 0, not 0 · inf
         log_p = xp.where(xp.logical_and(share == 0, xp.isinf(log_p)), 0.0, log_p)
         classes = along(xp, class_vector(xp, range(batch.classes), log_p), rank(log_p), axis)

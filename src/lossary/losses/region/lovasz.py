@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import along, divide, flatten_from, numbers, running_sum, stop_gradient
+from lossary.array.primitives import class_sums, sizes, total
+from lossary.array.sorted_errors import jaccard_extension
 from lossary.core.families import ClassBatch
-from lossary.core.families.elements import rank
 from lossary.core.families.region import Classes, ClassLosses, OverlapLoss, pixel_weight
 from lossary.core.loss import family, loss
 from lossary.core.options import option
@@ -24,34 +24,49 @@ class LovaszLoss(OverlapLoss):
         return self.per == "image"
 
     @abc.abstractmethod
-    def truth(self, batch: ClassBatch) -> Array:
-        """Whether a place belongs to a class: bool, of the shape of the scores."""
+    def scores(self, batch: ClassBatch) -> Array:
+        """What the errors are a function of."""
 
     @abc.abstractmethod
-    def errors(self, batch: ClassBatch, true: Array) -> Array:
-        """How wrong each place is for each class, at least 0."""
+    def labels(self, batch: ClassBatch) -> Array:
+        """Class indices (multiclass), or whether each place belongs to the class: bool, of the shape of the scores."""
+
+    @abc.abstractmethod
+    def errors(self, xp: Namespace, x: Array, true: Array) -> Array:
+        """How wrong a place of score x is, at least 0."""
 
     def class_losses(self, batch: ClassBatch) -> ClassLosses:
-        xp = batch.xp
-        true = self.truth(batch)
-        error = self._lay(batch, self.errors(batch, true))
-        weight = pixel_weight(batch, weigh_images=self.per == "batch")
-        if weight is not None:
-            weight = xp.expand_dims(weight, axis=batch.axis) if batch.task == "multiclass" else weight
-            weight = self._lay(batch, weight * xp.ones_like(batch.scores))
-        true = self._lay(batch, xp.astype(true, error.dtype))
-        counted = xp.sum(xp.ones_like(error) if weight is None else weight, axis=-1) > 0
-        if self.classes == "present":
-            counted = xp.sum(true if weight is None else true * weight, axis=-1) > 0
-        return ClassLosses(jaccard_extension(xp, error, true, weight), counted)
+        xp, joined = batch.xp, self.per == "batch"
+        labels = self.labels(batch)
+        ones = xp.astype(xp.ones_like(labels), batch.scores.dtype)
+        weight = pixel_weight(batch, weigh_images=joined)
+        mass = self._laid(batch, ones if weight is None else ones * weight, of_labels=True)
+        x, labels = self._laid(batch, self.scores(batch)), self._laid(batch, labels, of_labels=True)
+        classes = sizes(x)[1]
+        assert classes is not None
+        if batch.task == "multiclass":
+            true = class_sums(mass, labels, classes, batch=True)
+        else:
+            true = total(xp.where(labels, mass, 0.0), axis=-1)
+        counted = (
+            true if self.classes == "present" else total(mass, axis=-1, keepdims=batch.task == "multiclass") + true
+        )
+        counted = (total(counted, axis=0) if joined else counted) > 0
+        unread = None
+        if batch.task != "binary":
+            unread = self.class_weights(xp, xp.astype(counted, x.dtype), counted) == 0
+        values = jaccard_extension(self.errors, x, labels, None if weight is None else mass, joined, unread)
+        if batch.task == "binary":
+            values, counted = values[..., 0], counted[..., 0]
+        if batch.has_images or joined:
+            return ClassLosses(values, counted)
+        return ClassLosses(values[0, ...], counted[0, ...])
 
-    def _lay(self, batch: ClassBatch, x: Array) -> Array:
-        """From the axes of the scores to (N, C, places), (C, places) per batch, without C for a binary task."""
-        first = [0] if batch.has_images else []
-        classes = [] if batch.axis is None else [batch.axis]
-        kept = [*first, *classes] if self.per == "image" else classes
-        joined = [] if self.per == "image" else first
-        return flatten_from(batch.xp.permute_dims(x, (*kept, *joined, *batch.spatial)), len(kept))
+    def _laid(self, batch: ClassBatch, x: Array, of_labels: bool = False) -> Array:
+        """As (N, classes, places), with one class for a binary task; class indices as (N, places)."""
+        if batch.task == "binary":
+            return batch.xp.expand_dims(batch.places(x, None), axis=1)
+        return batch.places(x, None if of_labels and batch.task == "multiclass" else batch.axis)
 
 
 @loss(
@@ -68,8 +83,8 @@ class LovaszSoftmaxLoss(LovaszLoss):
 
     with errors sorted from large to small, S_i the i places of largest error and Δ(S) the Jaccard loss if these were
     wrong. Use it to fine-tune a segmentation network for mIoU, after training with `CrossEntropyLoss`; from scratch it
-    learns slowly. Where errors tie, the order is arbitrary and the gradient a subgradient. It sorts all pixels of every
-    class, so it costs several times a cross entropy.
+    learns slowly. Errors that tie give the same value in any order, and the gradient is one of the subgradients. It
+    sorts all pixels of every class, so it costs several times a cross entropy.
 
     Args:
         per: the paper's default is one Jaccard index per batch.
@@ -91,19 +106,19 @@ class LovaszSoftmaxLoss(LovaszLoss):
     per: Literal["image", "batch"] = option(default="batch")
     classes: Classes | Sequence[int] = option(default="present", low=0)
 
-    def truth(self, batch: ClassBatch) -> Array:
-        xp, index, axis = batch.xp, batch.index, batch.axis
-        if index is None or axis is None:
+    def scores(self, batch: ClassBatch) -> Array:
+        return batch.p()
+
+    def labels(self, batch: ClassBatch) -> Array:
+        if batch.index is None:
             raise ValueError(
                 "LovaszSoftmaxLoss: errors are sorted by class, which needs one true class per place; `target` holds "
                 "distributions. Pass class indices."
             )
-        classes = along(xp, numbers(batch.classes, index), rank(batch.scores), axis)
-        return classes == xp.expand_dims(index, axis=axis)
+        return batch.index
 
-    def errors(self, batch: ClassBatch, true: Array) -> Array:
-        p = batch.p()
-        return batch.xp.abs(batch.xp.astype(true, p.dtype) - p)
+    def errors(self, xp: Namespace, x: Array, true: Array) -> Array:
+        return xp.where(true, 1.0 - x, x)
 
 
 @loss(
@@ -119,8 +134,8 @@ class LovaszHingeLoss(LovaszLoss):
     with y = ±1 the label, z the score, errors sorted from large to small, S_i the i places of largest error and Δ(S)
     the Jaccard loss if these were wrong. Use it to fine-tune a binary segmentation network for IoU, after training with
     `BCELoss`. Scores grow until every margin is 1 and are no log-odds afterwards: for probabilities, or classes that
-    exclude each other, take `LovaszSoftmaxLoss`. Where errors tie, the order is arbitrary and the gradient a
-    subgradient.
+    exclude each other, take `LovaszSoftmaxLoss`. Where errors tie, the gradient is one of the
+    subgradients.
 
     Args:
         per: the paper's default is one Jaccard index per image.
@@ -143,7 +158,10 @@ class LovaszHingeLoss(LovaszLoss):
     task: Literal["binary", "multilabel"] = option(kw_only=False)
     from_logits: bool = option(default=True, init=False)
 
-    def truth(self, batch: ClassBatch) -> Array:
+    def scores(self, batch: ClassBatch) -> Array:
+        return batch.scores
+
+    def labels(self, batch: ClassBatch) -> Array:
         if batch.index is None:
             raise ValueError(
                 "LovaszHingeLoss: a margin needs one true answer per place; `target` is floating, as probabilities "
@@ -151,28 +169,6 @@ class LovaszHingeLoss(LovaszLoss):
             )
         return batch.index
 
-    def errors(self, batch: ClassBatch, true: Array) -> Array:
-        xp = batch.xp
-        error = 1.0 - xp.where(true, batch.scores, -batch.scores)
+    def errors(self, xp: Namespace, x: Array, true: Array) -> Array:
+        error = 1.0 - xp.where(true, x, -x)
         return xp.where(error > 0, error, 0.0)
-
-
-def jaccard_extension(xp: Namespace, error: Array, true: Array, weight: Array | None) -> Array:
-    """The Lovász extension of the Jaccard loss at `error`, along the last axis.
-
-    The i-th largest error is multiplied by what it adds to Δ = 1 - I/U, with I = G - Σ true and U = G + Σ (1 - true)
-    over the errors so far and G = Σ true over all. Written as differences of Δ these factors lose their digits where
-    there are many places; in closed form they are w/U for a foreground place and w·I/(U·(U - w)) for another.
-    """
-    order = xp.argsort(stop_gradient(error), axis=-1, descending=True)
-    error = xp.take_along_axis(error, order, axis=-1)
-    true = xp.take_along_axis(true, order, axis=-1)
-    w = xp.ones_like(true) if weight is None else xp.take_along_axis(weight, order, axis=-1)
-    foreground = xp.sum(true * w, axis=-1, keepdims=True)
-    intersection = foreground - running_sum(true * w)
-    union = foreground + running_sum((1.0 - true) * w)
-    # with no foreground at all the first error takes Δ from 0 to 1
-    other = divide(xp, w * intersection, union * (union - w))
-    other = xp.where(xp.logical_and(union == w, w > 0), 1.0, other)
-    factor = xp.where(true > 0, divide(xp, w, union), other)
-    return xp.sum(error * stop_gradient(factor), axis=-1)
