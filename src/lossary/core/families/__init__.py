@@ -5,6 +5,7 @@ from lossary.core.families.box import BoxLoss, BoxPair
 from lossary.core.families.classification import ClassBatch, ClassificationLoss, Task
 from lossary.core.families.distance import DistanceMapLoss, MaskLoss
 from lossary.core.families.divergence import DivergenceLoss
+from lossary.core.families.embedding import AngularLoss, DistanceLoss, EmbeddingLoss, SimilarityLoss
 from lossary.core.families.foreground import ForegroundMean
 from lossary.core.families.likelihood import LikelihoodLoss
 from lossary.core.families.margin import MarginLoss
@@ -15,6 +16,7 @@ from lossary.core.families.residual import ResidualLoss
 from lossary.core.families.sigmoid import SigmoidLoss
 
 __all__ = [
+    "AngularLoss",
     "BalancedLoss",
     "BoxLoss",
     "BoxPair",
@@ -22,7 +24,9 @@ __all__ = [
     "ClassificationLoss",
     "Counts",
     "DistanceMapLoss",
+    "DistanceLoss",
     "DivergenceLoss",
+    "EmbeddingLoss",
     "ForegroundMean",
     "LikelihoodLoss",
     "MarginLoss",
@@ -33,5 +37,6 @@ __all__ = [
     "RegionLoss",
     "ResidualLoss",
     "SigmoidLoss",
+    "SimilarityLoss",
     "Task",
 ]
