@@ -55,9 +55,12 @@ def squared_distances(x: Array) -> Array:
     if is_jax(x):
         import jax
 
+        def definition(x: Array) -> Array:
+            return ((x[:, None, :] - x[None, :, :]) ** 2).sum(-1)
+
         # float64 is rare there, and XLA fuses difference, square and sum; computed again in the backward pass, the
         # differences are never kept
-        return jax.checkpoint(lambda x: ((x[:, None, :] - x[None, :, :]) ** 2).sum(-1))(x)
+        return jax.checkpoint(definition)(x)
     xp = namespace(x)
     if not (is_torch(x) and x.device.type == "mps"):
         x = xp.astype(x, xp.float64)

@@ -135,7 +135,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         total = gradients[0].contiguous().clone()
         dist.all_reduce(total, group=ctx.group)  # pyright: ignore[reportUnknownMemberType]
         return total[ctx.rows], None
