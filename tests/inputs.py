@@ -18,7 +18,9 @@ from lossary.core import options
 from lossary.core.families import (
     BoxLoss,
     ClassificationLoss,
+    DistanceLoss,
     DivergenceLoss,
+    EmbeddingLoss,
     MarginLoss,
     MaskLoss,
     PointwiseLoss,
@@ -27,7 +29,7 @@ from lossary.core.families.classification import ProbabilityLoss
 from lossary.core.loss import Loss
 from lossary.losses.region.lovasz import LovaszLoss
 
-CLASSES, PLACES, SAMPLES = 4, 5, 3
+CLASSES, PLACES, SAMPLES, WIDTH = 4, 5, 3, 4
 REGIMES = ("ordinary", "edge", "extreme")
 
 
@@ -115,6 +117,8 @@ def _values(name: str, annotation: object, domain: options.Domain) -> list[objec
     for kind in typing.get_args(annotation) or (annotation,):
         if kind is bool:
             values += [True, False]
+        elif kind is int:
+            values += [v for v in (1, 2, 3, 7) if v in domain]
         elif kind is float:
             values += [
                 v for v in (domain.low, domain.high, 0.0, 0.3, 0.9, 1.0, 1.5, 2.0, 5.0) if v in domain and abs(v) < 1e9
@@ -182,6 +186,8 @@ def draw(loss: Loss, regime: str = "ordinary", dense: bool = False, samples: int
         return _boxes(loss, regime, rng, samples)
     if isinstance(loss, lossary.LinearCrossEntropyLoss):
         return _tokens(loss, regime, rng, samples)
+    if isinstance(loss, EmbeddingLoss):
+        return _features(loss, regime, rng, samples)
     raise NotImplementedError(f"no inputs for the family of {type(loss).__name__}")
 
 
@@ -303,6 +309,39 @@ def _distributions(loss: DivergenceLoss, regime: str, rng: np.random.Generator, 
     return Batch(*sides, labels)
 
 
+def _features(loss: EmbeddingLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    """Features of several views a sample, their labels, and vectors of the classes where the loss takes them."""
+
+    def vectors(*shape: int) -> np.ndarray:
+        if regime == "edge":
+            rows = [row for row in EDGE_VECTORS if not (isinstance(loss, DistanceLoss) and 0 < max(row) < 1)]
+            return rng.choice(np.array(rows, dtype=float), size=shape)
+        if regime == "extreme":
+            return rng.choice([0.0, 1.0, -1.0], size=(*shape, WIDTH)) * loss.facts.reach
+        return 2 * rng.normal(size=(*shape, WIDTH))
+
+    target = rng.integers(0, CLASSES, size=(samples, PLACES))
+    if loss.ignore_index is not None:
+        target = np.where(rng.uniform(size=target.shape) < 0.3, loss.ignore_index, target)
+    operands = {name: vectors(CLASSES) for name in loss.takes if name not in loss.optional}
+    if "annealing" in loss.operands:
+        operands["annealing"] = np.array(0.5)
+    return Batch(vectors(samples, PLACES), target, operands, loss.shared)
+
+
+EDGE_VECTORS = (
+    (0, 0, 0, 0),  # no direction
+    (1, 0, 0, 0),
+    (1, 0, 0, 0),  # identical more often than not
+    (-1, 0, 0, 0),  # opposite
+    (2, 0, 0, 0),  # parallel
+    (0, 1, 0, 0),  # at a right angle
+    (1, 1, 0, 0),
+    (3, 0, 4, 0),
+    (1e-30, 0, 0, 0),  # its square is 0 in float32
+)
+
+
 def _nearest_sides(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The least distance between a vertical, or a horizontal, side of one box and one of the other."""
     first, second = (x.reshape(*x.shape[:-1], 2, 2) for x in (a, b))
@@ -358,7 +397,7 @@ def unreduced_shape(loss: Loss, batch: Batch) -> tuple[int, ...]:
     shape = batch.prediction.shape
     if isinstance(loss, PointwiseLoss):
         return loss.unreduced(shape)
-    if isinstance(loss, (BoxLoss, lossary.LinearCrossEntropyLoss)):
+    if isinstance(loss, (BoxLoss, EmbeddingLoss, lossary.LinearCrossEntropyLoss)):
         return shape[:-1]
     if isinstance(loss, DivergenceLoss) or (isinstance(loss, ClassificationLoss) and loss.task == "multiclass"):
         axis = loss.class_axis % len(shape)

@@ -7,6 +7,7 @@ reduced loss as a float, or a list of the unreduced values.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from lossary.core.families import (
     BoxLoss,
     DistanceMapLoss,
     DivergenceLoss,
+    EmbeddingLoss,
     LikelihoodLoss,
     MarginLoss,
     MaskLoss,
@@ -36,6 +38,7 @@ from lossary.core.families import (
     ResidualLoss,
     SigmoidLoss,
 )
+from lossary.core.families.embedding import ClassVectorLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss
 
@@ -69,7 +72,10 @@ def evaluate(
             values.append(0.0)
             continue
         weight = at(sample_weight, place, 1.0)
-        value, mass = PLACE[family_of(loss)](loss, batch, place, constants)
+        if isinstance(loss, EmbeddingLoss):
+            value, mass = _embedding(loss, batch, place, constants, mask)
+        else:
+            value, mass = PLACE[family_of(loss)](loss, batch, place, constants)
         if value is None:  # the formula has no value here
             values.append(0.0)
             continue
@@ -365,6 +371,38 @@ def _box(loss: Any, batch: Batch, place: tuple[int, ...], constants: Batch | Non
     if isinstance(loss, lossary.FocalEIoULoss) and loss.normalize:
         mass = held["weight"] if held else focal_weight(loss, prediction, target)
     return _formula(loss)(loss, prediction, target, **held), mass
+
+
+def _vector(batch: Batch, place: tuple[int, ...]) -> tuple[mpf, ...]:
+    return _exact(tuple(batch.prediction[place].tolist()))
+
+
+@functools.cache  # differences of a loss move one feature of the batch at a time
+def _exact(values: tuple[float, ...]) -> tuple[mpf, ...]:
+    return tuple(mpf(v) for v in values)
+
+
+def _embedding(
+    loss: Any, batch: Batch, place: tuple[int, ...], constants: Batch | None, mask: np.ndarray | None
+) -> tuple[Any, Any]:
+    """Of a feature against the vectors of all classes, or of an anchor against all other features that count."""
+    f, label = _formula(loss), int(batch.target[place])
+    if isinstance(loss, ClassVectorLoss):
+        operands = dict(batch.keywords)
+        vectors = [numbers(row) for row in operands.pop(loss.class_vectors)]
+        rest = {name: numbers(x) for name, x in operands.items()}
+        weight = mpf(1) if loss.class_weight is None else mpf(loss.class_weight[label])
+        return weight * f(loss, numbers(batch.prediction[place]), vectors, label, **rest), weight
+    others = [p for p in np.ndindex(batch.target.shape) if p != place and counts(loss, batch, p, mask)]
+    alike, unlike = ([p for p in others if (batch.target[p] == label) == same] for same in (True, False))
+
+    def relations(of: Batch) -> tuple[Any, ...]:
+        return _vector(of, place), *([_vector(of, p) for p in ps] for ps in (alike, unlike))
+
+    held = {}
+    if constants is not None and type(loss) in CONSTANTS:
+        held = CONSTANTS[type(loss)](loss, *relations(constants))
+    return f(loss, *relations(batch), **held), 1
 
 
 PLACE: dict[type[Loss], Callable[..., tuple[Any, Any]]] = {

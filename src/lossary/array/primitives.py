@@ -85,6 +85,25 @@ def log_softmax(x: Array, axis: int) -> Array:
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
 
 
+def log_sum_exp(x: Array, axis: int) -> Array:
+    """log Σ exp(x) along `axis`, for finite x."""
+    if is_torch(x):
+        import torch
+
+        return torch.logsumexp(x, axis)
+    if is_jax(x):
+        import jax
+
+        return jax.nn.logsumexp(x, axis)
+    if is_tensorflow(x):
+        import tensorflow as tf
+
+        return tf.reduce_logsumexp(x, axis)
+    xp = namespace(x)
+    top = xp.max(x, axis=axis, keepdims=True)
+    return xp.squeeze(top + xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True)), axis=axis)
+
+
 def softmax(x: Array, axis: int) -> Array:
     if is_torch(x):
         import torch
@@ -240,14 +259,14 @@ def running_sum(x: Array) -> Array:
     return namespace(x).cumulative_sum(x, axis=len(sizes(x)) - 1)
 
 
-def lookup(vector: Array, index: Array) -> Array:
-    """The entry of `vector` for each of the valid indices in `index`, whose shape the result has."""
-    if is_torch(vector):
-        return vector[index.long()]
-    xp = namespace(vector)
-    if is_tensorflow(vector):
-        return xp.take(vector, index)
-    return xp.reshape(xp.take(vector, xp.reshape(index, (-1,)), axis=0), index.shape)
+def lookup(entries: Array, index: Array) -> Array:
+    """The entry (a number, or a row) for each of the valid indices in `index`, whose shape the result begins with."""
+    if is_torch(entries):
+        return entries[index.long()]
+    xp = namespace(entries)
+    if is_tensorflow(entries):
+        return xp.take(entries, index)
+    return xp.reshape(xp.take(entries, xp.reshape(index, (-1,)), axis=0), (*index.shape, *entries.shape[1:]))
 
 
 def along(xp: Namespace, vector: Array, ndim: int, axis: int) -> Array:
@@ -275,7 +294,7 @@ def reshape_like(x: Array, like: Array) -> Array:
     return namespace(x).reshape(x, tuple(like.shape))
 
 
-def numbers(count: int, like: Array) -> Array:
+def numbers(count: Any, like: Array) -> Array:
     """0, 1, … count - 1 in the integer dtype and on the device of `like`."""
     if is_torch(like):
         import torch
@@ -382,6 +401,16 @@ def sizes(x: Array) -> tuple[int | None, ...]:
     return tuple(x.shape.as_list()) if is_tensorflow(x) else tuple(x.shape)
 
 
+def length(x: Array, axis: int) -> Any:
+    """The number of entries along an axis: an int, or a 0-d tensor where TensorFlow does not know it yet."""
+    known = sizes(x)[axis]
+    if known is None:
+        import tensorflow as tf
+
+        return tf.shape(x)[axis]
+    return known
+
+
 def size(x: Array) -> Any:
     """The number of elements: an int, or a 0-d tensor where TensorFlow does not know it yet."""
     shape = sizes(x)
@@ -411,9 +440,11 @@ __all__ = [
     "focal",
     "focal_slope",
     "gradient_norm",
+    "length",
     "log_odds",
     "log_sigmoid",
     "log_softmax",
+    "log_sum_exp",
     "lookup",
     "magnitude",
     "numbers",

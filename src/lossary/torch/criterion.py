@@ -75,7 +75,8 @@ class Criterion(nn.Module):
         if process_group is not None and not loss.decomposable:
             raise ValueError(
                 f"`process_group` needs a loss whose statistics add up over processes, and those of {loss!r} do not "
-                "(`decomposable` is False). Pass process_group=None to take the loss of each process by itself."
+                "(`decomposable` is False). Pass process_group=None to take the loss of each process by itself; for a "
+                "loss of features, after lossary.torch.gather_over_processes."
             )
         for name in learned or {}:
             if name not in loss.takes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from lossary.core.compound import SumLoss
 from lossary.core.families import (
+    AngularLoss,
     BalancedLoss,
     BoxLoss,
+    DistanceLoss,
     DistanceMapLoss,
     DivergenceLoss,
     LikelihoodLoss,
@@ -22,16 +24,22 @@ from lossary.core.families import (
     NamedSumLoss,
     PointwiseLoss,
     SigmoidLoss,
+    SimilarityLoss,
 )
 from lossary.core.families.classification import ClassificationLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss
+from lossary.losses.embedding import CenterLoss
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 
 
 def _same(x: float) -> float:
     return x
+
+
+def _none(loss: Loss) -> Mapping[str, NDArray[Any]]:
+    return {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +60,7 @@ class Axis:
     logarithmic: bool = False
     open: bool = False  # whether it goes on beyond `limits`
     length: bool = False  # whether options such as Huber's delta are lengths on it, which a picture must hold
+    operands: Callable[[Loss], Mapping[str, NDArray[Any]]] = _none  # what else the call takes, wherever on the axis
 
 
 # --- what stands on the axes ------------------------------------------------------------------------------------------
@@ -153,6 +162,35 @@ def _ratio(loss: Loss, log_ratio: float) -> Pair:
     return _centred(math.exp(log_ratio / 2), math.exp(-log_ratio / 2))
 
 
+def _turned(loss: Loss, angle: float) -> Pair:
+    """A feature of length 1 that turns away from the first prototype, at a right angle to the others."""
+    others = np.zeros(_classes(loss, least=2) - 1)
+    return np.array([[math.cos(angle), *others, math.sin(angle)]]), np.array([0])
+
+
+def _prototypes(loss: Loss) -> Mapping[str, NDArray[Any]]:
+    classes = _classes(loss, least=2)
+    return {"prototypes": np.eye(classes, classes + 1)}
+
+
+def _apart(loss: Loss, distance: float) -> Pair:
+    return np.array([[distance, 0.0]]), np.array([0])
+
+
+def _centers(loss: Loss) -> Mapping[str, NDArray[Any]]:
+    return {"centers": np.zeros((_classes(loss, least=1), 2))}
+
+
+def _alike(loss: Loss, cosine: float) -> Pair:
+    """Two features of one class, and at a right angle to both one of another; all of length 1."""
+    sine = math.sqrt(max(0.0, 1.0 - cosine * cosine))
+    return np.array([[1.0, 0.0, 0.0], [cosine, sine, 0.0], [0.0, 0.0, 1.0]]), np.array([0, 0, 1])
+
+
+def _near(loss: Loss, distance: float) -> Pair:
+    return _alike(loss, 1.0 - distance * distance / 2.0)
+
+
 def _logit(p: float) -> float:
     return math.log(p) - math.log1p(-p)
 
@@ -246,6 +284,44 @@ RATIO = Axis(
     logarithmic=True,
 )
 
+ANGLE = Axis(
+    "angle",
+    "angle θ between the feature and its prototype, in degrees",
+    "slope dℓ/dθ, θ in radians",
+    "a feature of length 1 at a right angle to all other prototypes, of length 1 too",
+    limits=(0, 180),
+    pair=_turned,
+    coordinate=math.radians,
+    place=math.degrees,
+    operands=_prototypes,
+)
+RADIUS = Axis(
+    "radius",
+    "distance d of the feature from the centre of its class",
+    "slope dℓ/dd",
+    "",
+    limits=(0, 3),
+    pair=_apart,
+    open=True,
+    operands=_centers,
+)
+DISTANCE = Axis(
+    "distance",
+    "distance d of two features of one class",
+    "slope dℓ/dd",
+    "three features of length 1, the third of another class and at a right angle to both; mean over anchors",
+    limits=(0, 1.999),
+    pair=_near,
+)
+COSINE = Axis(
+    "cos",
+    "cosine s of two features of one class",
+    "slope dℓ/ds",
+    "three features of length 1, the third of another class and at a right angle to both; mean over anchors",
+    limits=(-0.999, 0.999),
+    pair=_alike,
+)
+
 AXES: dict[type[Loss], tuple[Axis, ...]] = {
     PointwiseLoss: (ERROR,),
     DistanceMapLoss: (SHIFT, SHARE),
@@ -257,6 +333,10 @@ AXES: dict[type[Loss], tuple[Axis, ...]] = {
     DivergenceLoss: (TWO_CLASSES,),
     OverlapLoss: (SHARE, SHIFT),
     NamedSumLoss: (SHARE, SHIFT),
+    AngularLoss: (ANGLE,),
+    CenterLoss: (RADIUS,),
+    SimilarityLoss: (COSINE, DISTANCE),
+    DistanceLoss: (DISTANCE, COSINE),
     BoxLoss: (OFFSET, SCALE, RATIO),
 }
 """The axes of each family; the first is drawn unless another is asked for or shared with the other losses."""
@@ -274,14 +354,13 @@ def axes_of(loss: Loss) -> tuple[Axis, ...]:
     """The axes that a loss has a curve over; a sum has those that all its parts have."""
     if isinstance(loss, SumLoss):
         return _shared([axes_of(part) for part in parts(loss)])
-    if _needed(loss):
-        return ()
-    return next((axes for family, axes in AXES.items() if isinstance(loss, family)), ())
+    own = next((axes for family, axes in AXES.items() if isinstance(loss, family)), ())
+    return tuple(axis for axis in own if set(_needed(loss)) <= axis.operands(loss).keys())
 
 
 def _needed(loss: Loss) -> tuple[str, ...]:
     """The operands without which the loss has no value."""
-    return tuple(name for name in loss.operands if name not in loss.optional)
+    return tuple(name for name in loss.takes if name not in loss.optional)
 
 
 def _shared(axes: Sequence[tuple[Axis, ...]]) -> tuple[Axis, ...]:

@@ -5,6 +5,7 @@ from lossary.core.families.box import BoxLoss, BoxPair
 from lossary.core.families.classification import ClassBatch, ClassificationLoss, Task
 from lossary.core.families.distance import DistanceMapLoss, MaskLoss
 from lossary.core.families.divergence import DivergenceLoss
+from lossary.core.families.embedding import AngularLoss, DistanceLoss, EmbeddingLoss, SimilarityLoss
 from lossary.core.families.foreground import ForegroundMean
 from lossary.core.families.likelihood import LikelihoodLoss
 from lossary.core.families.margin import MarginLoss
@@ -15,14 +16,17 @@ from lossary.core.families.residual import ResidualLoss
 from lossary.core.families.sigmoid import SigmoidLoss
 
 __all__ = [
+    "AngularLoss",
     "BalancedLoss",
     "BoxLoss",
     "BoxPair",
     "ClassBatch",
     "ClassificationLoss",
     "Counts",
+    "DistanceLoss",
     "DistanceMapLoss",
     "DivergenceLoss",
+    "EmbeddingLoss",
     "ForegroundMean",
     "LikelihoodLoss",
     "MarginLoss",
@@ -33,5 +37,6 @@ __all__ = [
     "RegionLoss",
     "ResidualLoss",
     "SigmoidLoss",
+    "SimilarityLoss",
     "Task",
 ]

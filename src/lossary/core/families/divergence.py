@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import apply_where, log_softmax, sizes, tiny
+from lossary.array.primitives import apply_where, length, log_softmax, sizes, tiny
 from lossary.core import contract
 from lossary.core.families.elements import class_indices, keep, rank, weighted
 from lossary.core.loss import Loss, Taxonomy, family
@@ -70,7 +70,7 @@ class DivergenceLoss(Loss):
         counted, weight = given.places(shape)
         labels = None
         if "labels" in others:
-            classes = sizes(prediction)[axis]
+            classes = length(prediction, axis)
             labels, counted = class_indices(xp, name, "labels", others["labels"], shape, classes, counted)
         logs: list[Array] = []
         for argument, x, form in sides:
