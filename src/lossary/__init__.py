@@ -72,6 +72,7 @@ from lossary.losses.regression import (
     WelschLoss,
     WingLoss,
 )
+from lossary.losses.sequence import CTCLoss, ExpectedEditDistanceLoss, RNNTLoss
 
 __version__ = "0.1.0"
 
@@ -85,6 +86,7 @@ __all__ = [
     "BiTemperedLoss",
     "CDIoULoss",
     "CIoULoss",
+    "CTCLoss",
     "CauchyLoss",
     "CharbonnierLoss",
     "ClassBalancedLoss",
@@ -96,6 +98,7 @@ __all__ = [
     "EIoULoss",
     "EntropyLoss",
     "EpsilonInsensitiveLoss",
+    "ExpectedEditDistanceLoss",
     "ExponentialLoss",
     "FocalEIoULoss",
     "FocalL1Loss",
@@ -128,6 +131,7 @@ __all__ = [
     "QualityFocalLoss",
     "QuantileLoss",
     "RMSELoss",
+    "RNNTLoss",
     "SIoULoss",
     "SmoothL1Loss",
     "SumLoss",

@@ -220,8 +220,8 @@ def flatten_from(x: Array, axis: int) -> Array:
     return namespace(x).reshape(x, (*shape[:axis], _product(shape[axis:])))
 
 
-def numbers(count: int, like: Array) -> Array:
-    """0, 1, … count - 1 in the integer dtype and on the device of `like`."""
+def numbers(count: Any, like: Array) -> Array:
+    """0, 1, … count - 1 in the integer dtype and on the device of `like`; `count` may be an `extent`."""
     if is_torch(like):
         import torch
 
@@ -314,6 +314,16 @@ def sizes(x: Array) -> tuple[int | None, ...]:
     return tuple(x.shape.as_list()) if is_tensorflow(x) else tuple(x.shape)
 
 
+def extent(x: Array, axis: int) -> Any:
+    """The length of an axis: an int, or a 0-d tensor where TensorFlow does not know it yet."""
+    length = sizes(x)[axis]
+    if length is None:
+        import tensorflow as tf
+
+        return tf.shape(x)[axis]
+    return length
+
+
 def size(x: Array) -> Any:
     """The number of elements: an int, or a 0-d tensor where TensorFlow does not know it yet."""
     shape = sizes(x)
@@ -338,6 +348,7 @@ __all__ = [
     "divide",
     "eager",
     "elementwise",
+    "extent",
     "flatten_from",
     "log_odds",
     "log_sigmoid",

@@ -109,3 +109,66 @@ def _region_sums(
     mass = p if weight is None else p * weight.unsqueeze(1)
     p_true = p_true if weight is None else p_true * weight
     return mass.sum(2), scatter_classes(p_true, index, p.shape[1])
+
+
+# --- CTC --------------------------------------------------------------------------------------------------------------
+
+
+def ctc(
+    scores: torch.Tensor, target: torch.Tensor, lengths: torch.Tensor, target_lengths: torch.Tensor, blank: int
+) -> torch.Tensor:
+    """`alignments.ctc` by torch's own operator, which `torch.compile` cannot follow and nobody can differentiate twice;
+    as an operator of ours it is opaque to the compiler, and its second derivative is that of the portable form."""
+    wanted = scores.requires_grad and torch.is_grad_enabled()
+    return _ctc(scores, target.long(), lengths, target_lengths, blank, wanted)[0]  # pyright: ignore
+
+
+@torch.library.custom_op("lossary::ctc", mutates_args=())
+def _ctc(
+    scores: torch.Tensor,
+    target: torch.Tensor,
+    lengths: torch.Tensor,
+    target_lengths: torch.Tensor,
+    blank: int,
+    gradient: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    log_p = torch.log_softmax(scores, 2).transpose(0, 1)
+    call = (log_p, target, lengths.tolist(), target_lengths.tolist())
+    cost, states = torch.ops.aten._ctc_loss(*call, blank, False)
+    if not gradient:
+        return -cost, scores.new_empty(0)
+    # what torch calls the gradient by the log-probabilities is that by the scores: softmax minus posterior
+    slope = torch.ops.aten._ctc_loss_backward(-torch.ones_like(cost), *call, cost, states, blank, True)
+    return -cost, slope.transpose(0, 1).contiguous()
+
+
+@_ctc.register_fake
+def _(
+    scores: torch.Tensor,
+    target: torch.Tensor,
+    lengths: torch.Tensor,
+    target_lengths: torch.Tensor,
+    blank: int,
+    gradient: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return scores.new_empty(scores.shape[0]), torch.empty_like(scores) if gradient else scores.new_empty(0)
+
+
+def _setup_ctc(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
+    scores, target, lengths, target_lengths, ctx.blank, _ = inputs
+    ctx.save_for_backward(scores, target, lengths, target_lengths, output[1])
+
+
+def _backward_ctc(ctx: Any, of_value: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    scores, target, lengths, target_lengths, slope = ctx.saved_tensors
+    none = (None,) * 5
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return slope * of_value[:, None, None], *none
+    # a gradient of the gradient is asked for: the saved slope would be a constant
+    from lossary.array.alignments import ctc_forward
+
+    value = ctc_forward(scores, target, lengths, target_lengths, ctx.blank)
+    return torch.autograd.grad(value, scores, of_value, create_graph=True)[0], *none
+
+
+_ctc.register_autograd(_backward_ctc, setup_context=_setup_ctc)

@@ -7,5 +7,6 @@ from lossary.losses import margin
 from lossary.losses import divergence
 from lossary.losses import boxes
 from lossary.losses import region
+from lossary.losses import sequence
 
-__all__ = ["boxes", "divergence", "likelihood", "margin", "region", "regression"]
+__all__ = ["boxes", "divergence", "likelihood", "margin", "region", "regression", "sequence"]

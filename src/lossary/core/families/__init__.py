@@ -10,9 +10,11 @@ from lossary.core.families.margin import MarginLoss
 from lossary.core.families.pointwise import Pair, PointwiseLoss
 from lossary.core.families.region import Counts, RegionLoss
 from lossary.core.families.residual import ResidualLoss
+from lossary.core.families.sequence import AlignmentLoss, SequenceLoss
 from lossary.core.families.sigmoid import SigmoidLoss
 
 __all__ = [
+    "AlignmentLoss",
     "BalancedLoss",
     "BoxLoss",
     "BoxPair",
@@ -27,6 +29,7 @@ __all__ = [
     "PointwiseLoss",
     "RegionLoss",
     "ResidualLoss",
+    "SequenceLoss",
     "SigmoidLoss",
     "Task",
 ]
