@@ -11,7 +11,7 @@ import torch
 import lossary
 from frameworks import RUN, tensors, to_numpy
 from inputs import Batch, defaults, draw, unreduced_shape
-from lossary.core.families import BoxLoss, ClassificationLoss
+from lossary.core.families import BoxLoss, ClassificationLoss, DivergenceLoss
 from lossary.core.loss import Loss
 
 DEFAULTS = defaults()
@@ -64,8 +64,9 @@ def test_masked_nan_leaves_no_gradient(loss: Loss, framework: str) -> None:
     mask[0, ...] = False
     mask.flat[mask.size // 2] = False
     spoiled = batch.prediction.copy()
-    axis = 1 if batch.prediction.ndim > len(shape) and not hasattr(loss, "format") else len(shape)
-    where = np.broadcast_to(np.expand_dims(mask, axis) if batch.prediction.ndim > len(shape) else mask, spoiled.shape)
+    more = spoiled.ndim - len(shape)
+    axes = (1,) if more == 1 and isinstance(loss, ClassificationLoss | DivergenceLoss) else range(-more, 0)
+    where = np.broadcast_to(np.expand_dims(mask, tuple(axes)), spoiled.shape)
     spoiled[~where] = np.nan
     masked = dataclasses.replace(batch, keywords={**batch.keywords, "mask": mask})
     value, gradient = RUN[framework](loss, masked.with_prediction(spoiled), "float32")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 from lossary.array import alignments
 from lossary.array.namespace import Array, Namespace, convert, eager
@@ -95,7 +95,7 @@ class RNNTLoss(AlignmentLoss):
     True
     """
 
-    frame_axes: ClassVar[int] = 2
+    frame_axes = 2
 
     def log_likelihood(self, batch: Alignable) -> Array:
         return alignments.transducer(*batch[1:6])
@@ -166,7 +166,7 @@ class ExpectedEditDistanceLoss(SequenceLoss):
     0.5
     """
 
-    operands: ClassVar[tuple[str, ...]] = ("hypotheses", "hypothesis_lengths", "target_lengths")
+    operands = ("hypotheses", "hypothesis_lengths", "target_lengths")
 
     subtract_mean: bool = option(default=True)
 

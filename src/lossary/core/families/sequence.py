@@ -227,7 +227,8 @@ class AlignmentLoss(SequenceLoss):
             wrong = xp.logical_or(wrong, target == self.ignore_index)
         wrong = xp.logical_and(used, wrong)
         longest = {"lengths": (frames, extent(scores, 1)), "target_lengths": (within, extent(target, 1))}
-        if eager(target) and (on_cpu(target) or contract.checking(target)):
+        seen = eager(wrong) and all(eager(x) for x, _ in longest.values())
+        if seen and (on_cpu(target) or contract.checking(target)):
             asked = None if counted is None else to_numpy(counted).reshape(-1)
             for argument, (x, most) in longest.items():
                 contract.within(type(self).__name__, argument, x, 0, most, asked)
