@@ -98,7 +98,9 @@ def _native(scores: Array) -> bool:
     """Whether the operator of torch can be used: not inside the transforms of torch.func."""
     import torch
 
-    return torch.compiler.is_compiling() or eager(scores)
+    if torch.compiler.is_compiling():
+        return scores.shape[0] > 1  # of one sequence it may be `vmap` that is compiled, which cannot be asked here
+    return eager(scores)
 
 
 def ctc_forward(scores: Array, target: Array, lengths: Array, target_lengths: Array, blank: int) -> Array:
