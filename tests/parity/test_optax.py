@@ -62,9 +62,7 @@ def test_ctc():
     z = jnp.asarray(np.random.default_rng(0).normal(size=(3, 6, 4)), jnp.float32)
     target = jnp.asarray([[1, 1, 2], [3, 2, 0], [1, 1, 1]])
     lengths, target_lengths = jnp.asarray([6, 4, 4]), jnp.asarray([3, 2, 3])
-    behind = [
-        (jnp.arange(size) >= n[:, None]).astype(jnp.float32) for size, n in ((6, lengths), (3, target_lengths))
-    ]
+    behind = [(jnp.arange(size) >= n[:, None]).astype(jnp.float32) for size, n in ((6, lengths), (3, target_lengths))]
     ours = L.CTCLoss(reduction="none")(z, target, lengths=lengths, target_lengths=target_lengths)
     theirs = optax.ctc_loss(z, behind[0], target, behind[1])
     close(ours[:2], theirs[:2])

@@ -139,6 +139,7 @@ def _ctc(
         return -cost, scores.new_empty(0)
     # what torch calls the gradient by the log-probabilities is that by the scores: softmax minus posterior
     slope = torch.ops.aten._ctc_loss_backward(-torch.ones_like(cost), *call, cost, states, blank, True)
+    slope = slope.masked_fill(log_p == -torch.inf, 0.0)  # for a class that is ruled out torch divides 0 by 0
     return -cost, slope.transpose(0, 1).contiguous()
 
 

@@ -124,5 +124,5 @@ def _tables(comparison: Comparison) -> None:
         classes.add_row(row.loss, *(cell(score, score.short()) for score in row.classes.values()))
     console = Console()
     console.print(table)
-    if len(comparison.classes) <= CLASSES:
+    if 0 < len(comparison.classes) <= CLASSES:
         console.print(classes)

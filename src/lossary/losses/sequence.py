@@ -190,7 +190,7 @@ class ExpectedEditDistanceLoss(SequenceLoss):
         dtype = contract.compute_dtype(name, xp, prediction)
         distances = others["target"]
         if "hypotheses" in others:
-            distances = _edit_distances(name, prediction, others)
+            distances = convert(_edit_distances(name, others), prediction)
         contract.same_shape(name, prediction, distances, "target" if "hypotheses" not in others else "hypotheses")
         counted, weight = places(xp, name, sizes(prediction)[:-1], dtype, others)
         scores = contract.cast(xp, prediction, dtype)
@@ -214,19 +214,19 @@ class ExpectedEditDistanceLoss(SequenceLoss):
         return weighted(xp, values, batch.counted, batch.weight)
 
 
-def _edit_distances(name: str, prediction: Array, others: Mapping[str, Array]) -> Array:
+def _edit_distances(name: str, others: Mapping[str, Array]) -> Array:
     """The distance of each hypothesis (N, K, L) to the labels (N, S) of its row."""
-    if not eager(prediction):
+    tokens = [others[argument] for argument in ("target", *ExpectedEditDistanceLoss.operands) if argument in others]
+    if not all(eager(x) for x in tokens):
         raise TypeError(
             f"{name}: edit distances are counted on the host, which compiled code cannot do; pass them as the target: "
             "`lossary.text.edit_distance(..., normalize=False)`"
         )
     from lossary import text
 
-    found = text.hypothesis_distances(
+    return text.hypothesis_distances(
         others["hypotheses"],
         others["target"],
         hypothesis_lengths=others.get("hypothesis_lengths"),
         truth_lengths=others.get("target_lengths"),
     )
-    return convert(found, prediction)

@@ -2,14 +2,15 @@
 
 >>> from lossary import studies
 >>> sorted(studies.STUDIES)
-['classification', 'segmentation']
+['classification', 'regression', 'segmentation', 'sequence']
 """
 
 from lossary.studies.comparison import STUDIES, compare
 from lossary.studies.data import Data, Split
-from lossary.studies.digits import Canvas, classification_data, segmentation_data
+from lossary.studies.digits import Canvas, Strip, classification_data, segmentation_data, sequence_data
 from lossary.studies.errors import InputError
 from lossary.studies.metrics import ClassMetric, Metric
+from lossary.studies.regression import regression_data
 from lossary.studies.results import Comparison, Run
 from lossary.studies.study import Section, Study
 
@@ -24,8 +25,11 @@ __all__ = [
     "Run",
     "Section",
     "Split",
+    "Strip",
     "Study",
     "classification_data",
     "compare",
+    "regression_data",
     "segmentation_data",
+    "sequence_data",
 ]

@@ -80,6 +80,18 @@ def reliability(bins: Reliability, index: int) -> str:
     return _svg(figure, "accuracy over confidence")
 
 
+def scatter(truth: np.ndarray, prediction: np.ndarray, index: int, limits: tuple[float, float]) -> str:
+    """Predicted over true numbers, with the diagonal."""
+    figure, axes = _figure(2.6, 2.6)
+    axes.plot(limits, limits, color=_FAINT, linewidth=1, linestyle="--")
+    axes.scatter(truth, prediction, s=11, color=_placeholder(index), alpha=0.7, linewidths=0)
+    margin = 0.04 * (limits[1] - limits[0])
+    axes.set(xlim=(limits[0] - margin, limits[1] + margin), ylim=(limits[0] - margin, limits[1] + margin))
+    axes.set_xlabel("truth")
+    axes.set_ylabel("prediction")
+    return _svg(figure, "predictions over the truth")
+
+
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     """A bare figure: no pyplot, so no state is shared with the caller's own plots."""
     from matplotlib.figure import Figure

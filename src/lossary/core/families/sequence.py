@@ -175,7 +175,7 @@ class AlignmentLoss(SequenceLoss):
         lengths = {a: contract.cast(xp, given[a], kind) for a in self.operands if a in given}
         for argument, x in lengths.items():
             contract.same_shape(name, rows, x, argument, of="one sequence each")
-        frames = lengths.get("lengths", xp.astype(rows, kind) + extent(scores, 1))
+        frames = lengths.get("lengths", xp.astype(rows, kind) + _length(xp, scores, 1, kind))
         if rank(target) == 1:
             if "target_lengths" not in lengths:
                 raise TypeError(
@@ -186,7 +186,7 @@ class AlignmentLoss(SequenceLoss):
         self._check_target(scores, target)
         within = lengths.get("target_lengths")
         if within is None and self.ignore_index is None:
-            within = xp.astype(rows, kind) + extent(target, 1)
+            within = xp.astype(rows, kind) + _length(xp, target, 1, kind)
         elif within is None:
             within = xp.sum(xp.astype(target != self.ignore_index, kind), axis=1)
             within = contract.cast(xp, within, kind)
@@ -226,7 +226,10 @@ class AlignmentLoss(SequenceLoss):
         if self.ignore_index is not None:
             wrong = xp.logical_or(wrong, target == self.ignore_index)
         wrong = xp.logical_and(used, wrong)
-        longest = {"lengths": (frames, extent(scores, 1)), "target_lengths": (within, extent(target, 1))}
+        longest = {
+            "lengths": (frames, _length(xp, scores, 1, frames.dtype)),
+            "target_lengths": (within, _length(xp, target, 1, within.dtype)),
+        }
         seen = eager(wrong) and all(eager(x) for x, _ in longest.values())
         if seen and (on_cpu(target) or contract.checking(target)):
             asked = None if counted is None else to_numpy(counted).reshape(-1)
@@ -255,6 +258,12 @@ class AlignmentLoss(SequenceLoss):
         raise ValueError(f"{name}: label {label} at {position} is not in [0, {classes}]. {cure}")
 
 
+def _length(xp: Namespace, x: Array, axis: int, kind: Any) -> Any:
+    """The length of an axis as a number that may be added to integers of a dtype."""
+    length = extent(x, axis)
+    return length if isinstance(length, int) else xp.astype(length, kind)
+
+
 def _padded(xp: Namespace, target: Array, lengths: Array, places: int | None) -> Array:
     """Labels that follow one another, row under row."""
     if places is None:
@@ -265,6 +274,6 @@ def _padded(xp: Namespace, target: Array, lengths: Array, places: int | None) ->
     index = begins[:, None] + numbers(places, lengths)[None, :]
     # one label more, for rows of an empty target to read; what lies behind the lengths is not looked at
     target = xp.concat([target, xp.zeros_like(lengths[:1])], axis=0)
-    last = xp.zeros_like(index) + (extent(target, 0) - 1)
+    last = xp.zeros_like(index) + (_length(xp, target, 0, index.dtype) - 1)
     index = xp.where(xp.logical_and(index >= 0, index < last), index, last)
     return xp.reshape(xp.take(target, xp.reshape(index, (-1,)), axis=0), (extent(lengths, 0), places))
