@@ -10,6 +10,7 @@ from lossary.studies.data import Data, Split
 from lossary.studies.digits import Canvas, Strip, classification_data, segmentation_data, sequence_data
 from lossary.studies.errors import InputError
 from lossary.studies.metrics import ClassMetric, Metric
+from lossary.studies.outliers import Outliers, compare_outliers
 from lossary.studies.regression import regression_data
 from lossary.studies.results import Comparison, Run
 from lossary.studies.study import Section, Study
@@ -22,6 +23,7 @@ __all__ = [
     "Data",
     "InputError",
     "Metric",
+    "Outliers",
     "Run",
     "Section",
     "Split",
@@ -29,6 +31,7 @@ __all__ = [
     "Study",
     "classification_data",
     "compare",
+    "compare_outliers",
     "regression_data",
     "segmentation_data",
     "sequence_data",

@@ -172,11 +172,11 @@ class Strip:
     """How an image of the sequence study is made."""
 
     height: int = 12
-    width: int = 68
+    width: int = 72
     least: int = 2  # digits on a strip
     most: int = 7
-    gap: tuple[int, int] = (-2, 2)  # columns between two digits; below 0 they run into one another
-    noise: float = 0.15  # standard deviation, where ink has brightness 0.6 to 1
+    gap: tuple[int, int] = (-1, 2)  # columns between two digits; below 0 they run into one another
+    noise: float = 0.12  # standard deviation, where ink has brightness 0.6 to 1
 
 
 def sequence_data(

@@ -80,6 +80,30 @@ def reliability(bins: Reliability, index: int) -> str:
     return _svg(figure, "accuracy over confidence")
 
 
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One loss over a setting that the comparison varies."""
+
+    index: int  # of the loss, for its colour
+    places: Sequence[float]
+    values: Sequence[Sequence[float]]  # of the runs at each place
+
+
+def lines(given: Sequence[Line], *, label: str, x: str, y: str) -> str:
+    """Mean of the runs at each place, with a dot for every run."""
+    figure, axes = _figure(4.6, 3.0)
+    for line in given:
+        colour = _placeholder(line.index)
+        means = [float(np.mean(own)) if len(own) else np.nan for own in line.values]
+        axes.plot(line.places, means, color=colour, linewidth=1.9, solid_capstyle="round")
+        for place, own in zip(line.places, line.values, strict=True):
+            axes.scatter([place] * len(own), own, s=14, color=colour, alpha=0.7, linewidths=0)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    return _svg(figure, label)
+
+
 def scatter(truth: np.ndarray, prediction: np.ndarray, index: int, limits: tuple[float, float]) -> str:
     """Predicted over true numbers, with the diagonal."""
     figure, axes = _figure(2.6, 2.6)
