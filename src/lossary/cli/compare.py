@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,13 +90,24 @@ def _with_outliers(losses: str | None, outliers: str | None, settings: dict[str,
     from lossary.studies import compare_outliers
     from lossary.studies.comparison import REPORT
     from lossary.studies.outliers import SHARES, part
+    from lossary.studies.results import FILE, Comparison
 
     try:
         shares = SHARES if outliers is None else tuple(float(share) for share in outliers.split(","))
     except ValueError:
         raise ValueError(f"--outliers takes numbers such as 0,.05,.2; got {outliers!r}") from None
-    found = compare_outliers(shares, losses, **settings)
     folder: Path = settings["out"]
+    start = time.time()
+    try:
+        found = compare_outliers(shares, losses, **settings)
+    except KeyboardInterrupt:
+        for share in shares:
+            place = folder / part(share)
+            if (place / FILE).exists() and (place / FILE).stat().st_mtime >= start:  # not of an older comparison
+                if not as_json:
+                    typer.echo(f"\n{share:.0%} outliers")
+                _show(Comparison.load(place), place, as_json)
+        raise
     if as_json:
         shown = [
             {"outliers": share, **_as_dict(comparison, folder / part(share) / REPORT)}

@@ -36,7 +36,7 @@ def contenders(losses: Losses, study: Study, data: Data) -> Entries:
         if isinstance(given, str) and given in study.criteria:
             loss = study.criteria[given]()
         elif isinstance(given, str):
-            options = {"task": study.task, **study.options}
+            options = {**({"task": study.task} if study.task else {}), **study.options}
             loss = specs.parse(given, options=options, class_weight=data.class_weight())
         if not callable(loss):
             raise InputError(f"a loss must be a spec such as 'focal:gamma=1' or a callable; got {loss!r}")

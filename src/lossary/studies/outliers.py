@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,15 +36,18 @@ class Outliers:
         return found
 
     def findings(self) -> list[str]:
-        """What the largest share did to each loss, the one that minded least first."""
-        if len(self.comparisons) < 2:
+        """Which loss minds the largest share least, which most, and the others between them."""
+        label = self.comparisons[0].metrics[0].label if self.comparisons else ""
+        ends = {loss: (scores[0].mean, scores[-1].mean) for loss, scores in self.errors().items() if len(scores) > 1}
+        known = {loss: pair for loss, pair in ends.items() if all(math.isfinite(end) for end in pair)}
+        if len(known) < 2:
             return []
-        label, errors = self.comparisons[0].metrics[0].label, self.errors()
-        whole = {loss: scores for loss, scores in errors.items() if len(scores) == len(self.comparisons)}
-        order = sorted(whole, key=lambda loss: whole[loss][-1].mean)
-        low, high = (f"{share:.0%}" for share in (self.shares[0], self.shares[len(self.comparisons) - 1]))
-        lines = [f"{loss}: {label} {whole[loss][0].mean:.2f} → {whole[loss][-1].mean:.2f}" for loss in order]
-        return [f"From {low} to {high} outliers, " + "; ".join(lines) + "."]
+        low, high = (f"{100 * share:g} %" for share in (self.shares[0], self.shares[len(self.comparisons) - 1]))
+        told = [
+            f"{loss} ({known[loss][0]:.2f} → {known[loss][1]:.2f})" for loss in sorted(known, key=lambda k: known[k][1])
+        ]
+        lines = [f"Lowest {label} with {high} outliers: {told[0]}, from {low}; highest: {told[-1]}."]
+        return [*lines, f"Between them: {', '.join(told[1:-1])}."] if len(told) > 2 else lines
 
 
 def compare_outliers(

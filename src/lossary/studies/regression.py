@@ -124,8 +124,8 @@ def _pictures(comparison: Comparison, data: Data) -> list[Section]:
     if not found or not isinstance(data.test, Split):
         return []
     truth, colours = data.test.targets, report.colours(comparison)
-    ends = [float(f(x)) for f, xs in ((np.min, found.values()), (np.max, found.values())) for x in (np.stack([*xs]),)]
-    limits = min(ends[0], float(truth.min())), max(ends[1], float(truth.max()))
+    every = np.stack([truth, *found.values()])
+    limits = float(every.min()), float(every.max())
     plots = {loss: charts.scatter(truth, x, colours[loss], limits) for loss, x in found.items()}
     return [
         Section(

@@ -35,7 +35,7 @@ class Study:
     """
 
     name: str  # as the command line calls it
-    task: str  # given to losses that ask for one
+    task: str  # given to losses that ask for one; empty where none does
     losses: tuple[str, ...]  # compared unless the user names others
     data: Callable[[], Data]
     load: Callable[[Path], Data]  # the user's own file

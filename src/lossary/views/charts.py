@@ -90,7 +90,7 @@ class Line:
 
 
 def lines(given: Sequence[Line], *, label: str, x: str, y: str) -> str:
-    """Mean of the runs at each place, with a dot for every run."""
+    """Mean of the runs at each place, with a dot for every run; on a logarithmic scale."""
     figure, axes = _figure(4.6, 3.0)
     for line in given:
         colour = _placeholder(line.index)
@@ -100,17 +100,22 @@ def lines(given: Sequence[Line], *, label: str, x: str, y: str) -> str:
             axes.scatter([place] * len(own), own, s=14, color=colour, alpha=0.7, linewidths=0)
     axes.set_xlabel(x)
     axes.set_ylabel(y)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.set_xticks(sorted({place for line in given for place in line.places}))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+    axes.set_yscale("log")  # one that fails would press the others flat
+    for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis(lambda value, _: f"{value:g}")
     return _svg(figure, label)
 
 
 def scatter(truth: np.ndarray, prediction: np.ndarray, index: int, limits: tuple[float, float]) -> str:
-    """Predicted over true numbers, with the diagonal."""
+    """Predicted over true numbers, with the diagonal; `limits` are those of predictions."""
     figure, axes = _figure(2.6, 2.6)
-    axes.plot(limits, limits, color=_FAINT, linewidth=1, linestyle="--")
-    axes.scatter(truth, prediction, s=11, color=_placeholder(index), alpha=0.7, linewidths=0)
+    ends = float(truth.min()), float(truth.max())
+    axes.plot(ends, ends, color=_INK, linewidth=1, linestyle="--")
+    axes.scatter(truth, prediction, s=13, color=_placeholder(index), alpha=0.7, linewidths=0)
     margin = 0.04 * (limits[1] - limits[0])
-    axes.set(xlim=(limits[0] - margin, limits[1] + margin), ylim=(limits[0] - margin, limits[1] + margin))
+    axes.set_ylim(limits[0] - margin, limits[1] + margin)
     axes.set_xlabel("truth")
     axes.set_ylabel("prediction")
     return _svg(figure, "predictions over the truth")
