@@ -47,8 +47,8 @@ class CTCLoss(AlignmentLoss):
     `reduction="none"` and `"sum"`. Its "mean" divides every loss by the length of its target (at least 1) and counts
     impossible sequences too: pass `sample_weight=1 / target_lengths` for the first. `optax.ctc_loss` and
     `tf.nn.ctc_loss(logits_time_major=False, blank_index=0)` agree where a target is possible; where none is, theirs are
-    large numbers or infinite. `keras.losses.CTC` takes 0 for padding and the last class for the blank:
-    `KerasLoss(CTCLoss(blank=-1, ignore_index=…))`.
+    large numbers or infinite. `keras.losses.CTC` takes 0 for the blank and for padding:
+    `lossary.keras.KerasLoss(CTCLoss(ignore_index=0))`.
 
     >>> import numpy as np, lossary
     >>> loss, logits = lossary.CTCLoss(), np.zeros((1, 2, 3))  # nine paths of two frames, equally likely
@@ -155,7 +155,7 @@ class ExpectedEditDistanceLoss(SequenceLoss):
     (N, K, L) with `hypothesis_lengths` (N, K) and `target_lengths` (N,), and the distances are counted here, on the
     host, which compiled code cannot do. The unreduced loss, `mask` and `sample_weight` are (N,).
 
-    Elsewhere: none of torch, optax and Keras has it. `k2.mwer_loss` takes lattices and does not subtract the mean.
+    Elsewhere: none of torch, optax and Keras has it. The MWER loss of k2 takes its hypotheses from lattices.
 
     >>> import numpy as np, lossary
     >>> log_p, edits = np.log([[0.6, 0.2]]), np.array([[0, 2]])  # p̂ = .75, .25
