@@ -30,9 +30,10 @@ def scan(step: Callable[[Arrays, Arrays], Arrays], carry: Arrays, inputs: Arrays
     if is_tensorflow(first):
         return _scan_tensorflow(step, carry, inputs)
     # torch: one `unbind`, whose backward writes once; that of x[t] would write all of x for each t
-    rows = [x.unbind(0) for x in inputs] if is_torch(first) else inputs
+    split = is_torch(first)
+    rows: list[Any] = [x.unbind(0) if split else x for x in inputs]
     for t in range(first.shape[0]):
-        carry = step(carry, tuple(x[t, ...] if not isinstance(x, tuple) else x[t] for x in rows))
+        carry = step(carry, tuple(x[t] if split else x[t, ...] for x in rows))
     return carry
 
 
@@ -40,15 +41,17 @@ def _scan_tensorflow(step: Callable[[Arrays, Arrays], Arrays], carry: Arrays, in
     import tensorflow as tf
 
     count = tf.shape(inputs[0])[0]
-    rows = [tf.TensorArray(x.dtype, count, element_shape=x.shape[1:]).unstack(x) for x in inputs]
+    rows: list[Any] = [tf.TensorArray(x.dtype, count, element_shape=x.shape[1:]).unstack(x) for x in inputs]
+
+    def body(t: Any, *carry: Any) -> tuple[Any, ...]:
+        return (t + 1, *step(carry, tuple(row.read(t) for row in rows)))
+
+    def more(t: Any, *carry: Any) -> Any:
+        return t < count
+
     shapes = (tf.TensorShape([]), *(tf.TensorShape([None] * c.shape.rank) for c in carry))
-    _, *last = tf.while_loop(
-        lambda t, *_: t < count,
-        lambda t, *c: (t + 1, *step(c, tuple(r.read(t) for r in rows))),
-        (tf.constant(0), *carry),
-        shape_invariants=shapes,
-    )
-    return tuple(last)
+    found: Any = tf.while_loop(more, body, (tf.constant(0), *carry), shape_invariants=shapes)
+    return tuple(found[1:])
 
 
 def log_add(xp: Namespace, *terms: Array) -> Array:

@@ -133,7 +133,7 @@ def _ctc(
     gradient: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     log_p = torch.log_softmax(scores, 2).transpose(0, 1)
-    call = (log_p, target, lengths.tolist(), target_lengths.tolist())
+    call: tuple[Any, ...] = (log_p, target, lengths.tolist(), target_lengths.tolist())  # pyright: ignore
     cost, states = torch.ops.aten._ctc_loss(*call, blank, False)
     if not gradient:
         return -cost, scores.new_empty(0)
@@ -143,7 +143,7 @@ def _ctc(
     return -cost, slope.transpose(0, 1).contiguous()
 
 
-@_ctc.register_fake
+@_ctc.register_fake  # pyright: ignore[reportUnknownMemberType]
 def _(
     scores: torch.Tensor,
     target: torch.Tensor,
@@ -169,7 +169,7 @@ def _backward_ctc(ctx: Any, of_value: torch.Tensor, _: torch.Tensor) -> tuple[to
     from lossary.array.alignments import ctc_forward
 
     value = ctc_forward(scores, target, lengths, target_lengths, ctx.blank)
-    return torch.autograd.grad(value, scores, of_value, create_graph=True)[0], *none
+    return torch.autograd.grad(value, scores, of_value, create_graph=True)[0], *none  # pyright: ignore
 
 
-_ctc.register_autograd(_backward_ctc, setup_context=_setup_ctc)
+_ctc.register_autograd(_backward_ctc, setup_context=_setup_ctc)  # pyright: ignore[reportUnknownMemberType]

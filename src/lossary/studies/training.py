@@ -87,8 +87,9 @@ class Training:
             yield total / samples
 
     def _step(self, x: Tensor, y: Tensor) -> float:
-        if isinstance(self.loss, Staged):
-            self.loss.advance(self._done / self.steps)
+        staged: object = self.loss
+        if isinstance(staged, Staged):
+            staged.advance(self._done / self.steps)
         self._done += 1
         self.optimizer.zero_grad()
         loss = self.loss(self.model(x), y)
