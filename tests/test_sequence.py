@@ -149,6 +149,23 @@ def test_half_of_the_mean_of_torch() -> None:
     torch.testing.assert_close(tokens, total / (3 + 1 + 2))
 
 
+@by_loss
+def test_a_mean_over_tokens_with_and_without_weights(loss: AlignmentLoss, logits: np.ndarray) -> None:
+    tokens, each = loss.replace(normalizer="tokens"), loss(logits, TARGET, **SIZES)
+    possible = np.logical_not(loss.infeasible(logits, TARGET, **SIZES))
+    weight = np.array([0.5, 2.0, 3.0, 1.0])
+    count = TARGET_LENGTHS * possible
+    for reduction, given, mass in (
+        ("mean", None, count),
+        ("mean", weight, count),
+        ("weighted_mean", None, count),
+        ("weighted_mean", weight, weight * count),
+    ):
+        expected = (each if given is None else each * given).sum() / mass.sum()
+        value = tokens.replace(reduction=reduction)(logits, TARGET, **SIZES, sample_weight=given)
+        assert value == pytest.approx(expected, rel=1e-12)
+
+
 def test_ctc_of_tensorflow() -> None:
     logits, target = tf.constant(LOGITS[:2]), tf.constant(TARGET[:2], tf.int32)
     lengths, sizes = (tf.constant(x[:2], tf.int32) for x in (LENGTHS, TARGET_LENGTHS))

@@ -158,11 +158,10 @@ def transducer(scores: Array, target: Array, lengths: Array, target_lengths: Arr
     log_p = _log_probabilities(xp, scores)
     last = xp.concat([target, xp.zeros_like(lengths)[:, None]], axis=1)  # after the last label comes none
     index = xp.expand_dims(last, axis=1) + xp.zeros_like(numbers(frames, last))[None, :, None]
-    t, u = numbers(frames, lengths)[None, :, None], numbers(places, lengths)[None, None, :]
-    inside = xp.logical_and(t < lengths[:, None, None], u <= target_lengths[:, None, None])
-    labelled = xp.logical_and(inside, u < target_lengths[:, None, None])
-    blanks = _diagonals(xp, xp.where(inside, log_p[:, :, :, blank], IMPOSSIBLE))
-    labels = _diagonals(xp, xp.where(labelled, pick(log_p, index, 3), IMPOSSIBLE))
+    # the last step is a blank: no label follows the last frame (and no way leads back from behind the last label)
+    read = numbers(frames, lengths)[None, :, None] < lengths[:, None, None]
+    blanks = _diagonals(xp, log_p[:, :, :, blank])
+    labels = _diagonals(xp, xp.where(read, pick(log_p, index, 3), IMPOSSIBLE))
     # node (t, u) lies on the diagonal t + u: all of a diagonal follows from the one before it
     nothing = full((extent(target, 0), 1), IMPOSSIBLE, log_p)
     start = xp.concat([xp.zeros_like(nothing), full((extent(target, 0), extent(target, 1)), IMPOSSIBLE, log_p)], axis=1)

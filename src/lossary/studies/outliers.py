@@ -46,7 +46,7 @@ class Outliers:
         told = [
             f"{loss} ({known[loss][0]:.2f} → {known[loss][1]:.2f})" for loss in sorted(known, key=lambda k: known[k][1])
         ]
-        lines = [f"Lowest {label} with {high} outliers: {told[0]}, from {low}; highest: {told[-1]}."]
+        lines = [f"{label} from {low} to {high} outliers, lowest at the end: {told[0]}; highest: {told[-1]}."]
         return [*lines, f"Between them: {', '.join(told[1:-1])}."] if len(told) > 2 else lines
 
 

@@ -152,7 +152,7 @@ STUDY = Study(
     ),
     class_metric=None,
     pictures=_pictures,
-    epochs=100,
+    epochs=40,
     batch_size=16,
     learning_rate=0.005,
     class_axis=None,

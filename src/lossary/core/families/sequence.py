@@ -97,8 +97,8 @@ class AlignmentLoss(SequenceLoss):
         if self.normalizer == "sequences":
             return terms
         # a sequence counts as often as it has labels
-        mass = xp.astype(tokens, likelihood.dtype)
-        return Terms(terms.values, xp.where(counted, mass, 0.0), mass if terms.weight is None else terms.weight * mass)
+        mass = xp.where(counted, xp.astype(tokens, likelihood.dtype), 0.0)
+        return Terms(terms.values, mass, mass if terms.weight is None else terms.weight * mass)
 
     # --- what a call gives ------------------------------------------------------------------------------------------
 
