@@ -54,6 +54,8 @@ def test_targets_in_one_row_while_values_are_unknown() -> None:
         LOGITS.astype("float32"), joined(), LENGTHS, TARGET_LENGTHS
     )
     assert value == pytest.approx(expected, rel=1e-5)
+    cut = compiled(torch.tensor(LOGITS), torch.tensor(joined()[:-1]), **sizes)  # the last row reads beyond the end
+    assert cut.item() == pytest.approx(L.CTCLoss()(LOGITS, TARGET, **SIZES, mask=np.arange(4) < 3))
 
 
 def test_sizes_that_tensorflow_does_not_know() -> None:
@@ -281,6 +283,11 @@ CALLS: list[tuple[Any, type[Exception], str]] = [
     (lambda: L.CTCLoss()(LOGITS[0, 0], TARGET), ValueError, r"`prediction` has shape \(5,\); expected \(N, T, C\)"),
     (lambda: L.CTCLoss()(LOGITS, TARGET[:3], **SIZES), ValueError, r"`target` has shape \(3, 3\); expected \(4, S\)"),
     (lambda: L.CTCLoss()(LOGITS, joined()), TypeError, "pass `target_lengths=...`, or a padded matrix"),
+    (
+        lambda: L.CTCLoss()(LOGITS, joined()[:-1], **SIZES),
+        ValueError,
+        "holds 8 labels and `target_lengths` add up to 9",
+    ),
     (lambda: L.CTCLoss()(LOGITS, TARGET), ValueError, r"`target` holds the blank, 0, at \[1, 1\].*ignore_index=0"),
     (lambda: L.CTCLoss()(LOGITS, TARGET + 4, **SIZES), ValueError, r"label 5 at \[0, 0\] is not in \[0, 4\]"),
     (

@@ -182,7 +182,7 @@ class AlignmentLoss(SequenceLoss):
                     f"{name}: a `target` of shape {sizes(target)} holds the labels of all sequences one after the "
                     "other; pass `target_lengths=...`, or a padded matrix (N, S)"
                 )
-            target = _padded(xp, target, lengths["target_lengths"], self._places(scores))
+            target = _padded(xp, name, target, lengths["target_lengths"], self._places(scores))
         self._check_target(scores, target)
         within = lengths.get("target_lengths")
         if within is None and self.ignore_index is None:
@@ -264,16 +264,18 @@ def _length(xp: Namespace, x: Array, axis: int, kind: Any) -> Any:
     return length if isinstance(length, int) else xp.astype(length, kind)
 
 
-def _padded(xp: Namespace, target: Array, lengths: Array, places: int | None) -> Array:
+def _padded(xp: Namespace, name: str, target: Array, lengths: Array, places: int | None) -> Array:
     """Labels that follow one another, row under row."""
+    known = eager(lengths) and on_cpu(lengths)
+    if known and (total := int(to_numpy(lengths).sum())) != extent(target, 0):
+        raise ValueError(f"{name}: `target` holds {extent(target, 0)} labels and `target_lengths` add up to {total}")
     if places is None:
         # while values are unknown, as many as there are labels at all
-        known = eager(lengths) and on_cpu(lengths)
         places = max(0, int(to_numpy(lengths).max(initial=0))) if known else extent(target, 0)
     begins = running_sum(lengths) - lengths
     index = begins[:, None] + numbers(places, lengths)[None, :]
-    # one label more, for rows of an empty target to read; what lies behind the lengths is not looked at
-    target = xp.concat([target, xp.zeros_like(lengths[:1])], axis=0)
+    # what lies behind the labels is none: a row that reads it is not sound
+    target = xp.concat([target, xp.zeros_like(lengths[:1]) - 1], axis=0)
     last = xp.zeros_like(index) + (_length(xp, target, 0, index.dtype) - 1)
     index = xp.where(xp.logical_and(index >= 0, index < last), index, last)
     return xp.reshape(xp.take(target, xp.reshape(index, (-1,)), axis=0), (extent(lengths, 0), places))
