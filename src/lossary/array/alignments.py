@@ -51,7 +51,7 @@ def _scan_tensorflow(step: Callable[[Arrays, Arrays], Arrays], carry: Arrays, in
 
     shapes = (tf.TensorShape([]), *(tf.TensorShape([None] * c.shape.rank) for c in carry))
     found: Any = tf.while_loop(more, body, (tf.constant(0), *carry), shape_invariants=shapes)
-    return tuple(found[1:])
+    return tuple(found[1:])  # pyright: ignore[reportUnknownArgumentType]
 
 
 def log_add(xp: Namespace, *terms: Array) -> Array:
