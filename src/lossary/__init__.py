@@ -8,9 +8,17 @@
 
 from lossary import boxes
 from lossary.core.catalogue import catalogue, create, find, from_dict
-from lossary.core.compound import SumLoss
+from lossary.core.compound import OutputLoss, ScheduledLoss, SumLoss, UncertaintyWeightedLoss
 from lossary.core.contract import checked
 from lossary.core.loss import Loss
+from lossary.distance import distance_map
+from lossary.losses.boundary import (
+    BoundaryLoss,
+    DistancePenalizedCrossEntropyLoss,
+    HausdorffDTLoss,
+    HausdorffErosionLoss,
+    ShapeAwareLoss,
+)
 from lossary.losses.boxes import (
     AlphaIoULoss,
     CDIoULoss,
@@ -38,6 +46,7 @@ from lossary.losses.likelihood import (
     GeneralizedCrossEntropyLoss,
     GHMLoss,
     LDAMLoss,
+    LinearCrossEntropyLoss,
     LogitAdjustedLoss,
     PolyLoss,
     QualityFocalLoss,
@@ -46,7 +55,22 @@ from lossary.losses.likelihood import (
     VarifocalLoss,
 )
 from lossary.losses.margin import ExponentialLoss, HingeLoss, ZeroOneLoss
-from lossary.losses.region import DiceLoss, LovaszSoftmaxLoss, TverskyLoss
+from lossary.losses.region import (
+    AsymmetricSimilarityLoss,
+    ComboLoss,
+    DiceLoss,
+    ExpLogLoss,
+    FocalTverskyLoss,
+    GeneralizedDiceLoss,
+    JaccardLoss,
+    LogCoshDiceLoss,
+    LovaszHingeLoss,
+    LovaszSoftmaxLoss,
+    PenaltyGeneralizedDiceLoss,
+    SensitivitySpecificityLoss,
+    TverskyLoss,
+    UnifiedFocalLoss,
+)
 from lossary.losses.regression import (
     AdaptiveWingLoss,
     BalancedL1Loss,
@@ -73,6 +97,7 @@ from lossary.losses.regression import (
     WingLoss,
 )
 from lossary.losses.sequence import CTCLoss, ExpectedEditDistanceLoss, RNNTLoss
+from lossary.losses.structure import ClDiceLoss, StructuralSimilarityLoss
 
 __version__ = "0.1.0"
 
@@ -80,52 +105,68 @@ __all__ = [
     "AdaptiveWingLoss",
     "AlphaIoULoss",
     "AsymmetricLoss",
+    "AsymmetricSimilarityLoss",
     "BCELoss",
     "BalancedBCELoss",
     "BalancedL1Loss",
     "BiTemperedLoss",
+    "BoundaryLoss",
     "CDIoULoss",
     "CIoULoss",
     "CTCLoss",
     "CauchyLoss",
     "CharbonnierLoss",
+    "ClDiceLoss",
     "ClassBalancedLoss",
+    "ComboLoss",
     "CrossEntropyLoss",
     "DIoULoss",
     "DiceLoss",
+    "DistancePenalizedCrossEntropyLoss",
     "DistillationLoss",
     "DistributionFocalLoss",
     "EIoULoss",
     "EntropyLoss",
     "EpsilonInsensitiveLoss",
+    "ExpLogLoss",
     "ExpectedEditDistanceLoss",
     "ExponentialLoss",
     "FocalEIoULoss",
     "FocalL1Loss",
     "FocalLoss",
+    "FocalTverskyLoss",
     "GHMLoss",
     "GIoULoss",
     "GaussianNLLLoss",
     "GemanMcClureLoss",
     "GeneralRobustLoss",
     "GeneralizedCrossEntropyLoss",
+    "GeneralizedDiceLoss",
+    "HausdorffDTLoss",
+    "HausdorffErosionLoss",
     "HingeLoss",
     "HuberLoss",
     "InnerIoULoss",
     "IoULoss",
     "JSDivLoss",
+    "JaccardLoss",
     "KLDivLoss",
     "L1Loss",
     "LDAMLoss",
+    "LinearCrossEntropyLoss",
+    "LogCoshDiceLoss",
     "LogCoshLoss",
     "LogitAdjustedLoss",
     "Loss",
+    "LovaszHingeLoss",
     "LovaszSoftmaxLoss",
     "MAPELoss",
     "MPDIoULoss",
     "MSELoss",
     "MSLELoss",
     "NormLoss",
+    "OutputLoss",
+    "PenaltyGeneralizedDiceLoss",
     "PoissonNLLLoss",
     "PolyLoss",
     "QualityFocalLoss",
@@ -133,12 +174,18 @@ __all__ = [
     "RMSELoss",
     "RNNTLoss",
     "SIoULoss",
+    "ScheduledLoss",
+    "SensitivitySpecificityLoss",
+    "ShapeAwareLoss",
     "SmoothL1Loss",
+    "StructuralSimilarityLoss",
     "SumLoss",
     "SymmetricCrossEntropyLoss",
     "TopKLoss",
     "TukeyLoss",
     "TverskyLoss",
+    "UncertaintyWeightedLoss",
+    "UnifiedFocalLoss",
     "VarifocalLoss",
     "WIoULoss",
     "WelschLoss",
@@ -148,6 +195,7 @@ __all__ = [
     "catalogue",
     "checked",
     "create",
+    "distance_map",
     "find",
     "from_dict",
 ]

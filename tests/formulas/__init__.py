@@ -35,17 +35,31 @@ def formula(cls: type[Loss]) -> Callable[[Callable[..., Any]], Callable[..., Any
     return enter
 
 
-from formulas import box, divergence, likelihood, margin, pointwise, region, residual, sequence, sigmoid  # noqa: E402
+from formulas import (  # noqa: E402
+    box,
+    compound,
+    divergence,
+    likelihood,
+    margin,
+    mask,
+    pointwise,
+    region,
+    residual,
+    sequence,
+    sigmoid,
+)
 
 __all__ = [
     "CONSTANTS",
     "FINISH",
     "FORMULAS",
     "box",
+    "compound",
     "divergence",
     "formula",
     "likelihood",
     "margin",
+    "mask",
     "mpf",
     "pointwise",
     "region",

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lossary.array.namespace import Array, Namespace, eager, is_jax, is_tensorflow, is_torch, namespace
+from lossary.array.namespace import Array, Namespace, eager, is_jax, is_tensorflow, is_torch, kind, namespace
 
 
 def apply_where(xp: Namespace, condition: Array, f: Callable[[Array], Array], x: Array, fill: float) -> Array:
@@ -33,6 +33,32 @@ def stop_gradient(x: Array) -> Array:
 
         return tf.stop_gradient(x)
     return x
+
+
+def gradient_norm(f: Callable[[Array], Array], x: Array) -> Array:
+    """The Euclidean norm of the gradient of f's sum at `x`, as a constant."""
+    if is_torch(x):
+        import torch
+
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            return torch.autograd.grad(f(leaf).sum(), leaf)[0].norm()
+    if is_jax(x):
+        import jax
+        import jax.numpy as jnp
+
+        def summed(x: Array) -> Array:
+            return jnp.sum(f(x))
+
+        return jnp.linalg.norm(jnp.ravel(jax.grad(summed)(x)))  # pyright: ignore[reportUnknownArgumentType]
+    if is_tensorflow(x):
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = f(x)
+        return tf.norm(tape.gradient(value, x))
+    raise TypeError(f"gradients need torch, JAX or TensorFlow; got an array of {kind(x)}")
 
 
 def tiny(xp: Namespace, x: Array) -> float:
@@ -139,6 +165,26 @@ def power(xp: Namespace, base: Array, exponent: float) -> Array:
     return apply_where(xp, base > tiny(xp, base), lambda b: b**exponent, base, 0.0)
 
 
+def focal(xp: Namespace, log_p: Array, gamma: float) -> Array:
+    """-(1-p)^γ ln p."""
+    if gamma == 0:
+        return -log_p
+    # 1 - p from log p keeps its digits as p → 1
+    return -power(xp, -xp.expm1(log_p), gamma) * log_p
+
+
+def focal_slope(xp: Namespace, log_p: Array, gamma: float) -> Array:
+    """The derivative of `focal` by log p."""
+    if gamma == 0:
+        return -xp.ones_like(log_p)
+    miss = -xp.expm1(log_p)
+    fade = power(xp, miss, gamma)
+    # γ·p·(1-p)^(γ-1)·log p; for γ < 1 the power grows without bound as p → 1, and log p beats it: the limit is 0
+    if gamma >= 1:
+        return gamma * (1.0 - miss) * power(xp, miss, gamma - 1.0) * log_p - fade
+    return xp.where(miss > 0, gamma * (1.0 - miss) * log_p * fade / xp.where(miss > 0, miss, 1.0), 0.0) - fade
+
+
 def sqrt(xp: Namespace, x: Array) -> Array:
     """√x for x ≥ 0, with gradient 0 at 0."""
     return apply_where(xp, x > 0, xp.sqrt, x, 0.0)
@@ -218,6 +264,15 @@ def flatten_from(x: Array, axis: int) -> Array:
         return tf.reshape(x, [*leading, -1])
     shape = sizes(x)
     return namespace(x).reshape(x, (*shape[:axis], _product(shape[axis:])))
+
+
+def reshape_like(x: Array, like: Array) -> Array:
+    """`x` in the shape of `like`."""
+    if is_tensorflow(x):
+        import tensorflow as tf
+
+        return tf.reshape(x, tf.shape(like))
+    return namespace(x).reshape(x, tuple(like.shape))
 
 
 def numbers(count: Any, like: Array) -> Array:
@@ -350,6 +405,9 @@ __all__ = [
     "elementwise",
     "extent",
     "flatten_from",
+    "focal",
+    "focal_slope",
+    "gradient_norm",
     "log_odds",
     "log_sigmoid",
     "log_softmax",
@@ -359,6 +417,7 @@ __all__ = [
     "pick",
     "power",
     "region_sums",
+    "reshape_like",
     "running_sum",
     "sigmoid",
     "sign",

@@ -111,6 +111,30 @@ def _region_sums(
     return mass.sum(2), scatter_classes(p_true, index, p.shape[1])
 
 
+@torch.library.custom_op("lossary::signed_distance", mutates_args=())
+def signed_distance(
+    regions: torch.Tensor, classes: list[int], axes: int, steps: list[float], wide: bool
+) -> torch.Tensor:
+    """See `lossary.array.distance`. An operator, so that compilers and vmap take it as one; it has no derivative."""
+    from lossary.array.distance import transform_regions
+
+    maps = transform_regions(regions.detach().cpu().numpy(), tuple(classes), axes, tuple(steps), wide)
+    return torch.from_numpy(maps).to(regions.device)  # pyright: ignore[reportUnknownMemberType]
+
+
+@signed_distance.register_fake  # pyright: ignore[reportUnknownMemberType]
+def _(regions: torch.Tensor, classes: list[int], axes: int, steps: list[float], wide: bool) -> torch.Tensor:
+    first = regions.ndim - axes
+    shape = (*regions.shape[:first], *([len(classes)] if classes else []), *regions.shape[first:])
+    return regions.new_empty(shape, dtype=torch.float64 if wide else torch.float32)
+
+
+@signed_distance.register_vmap  # pyright: ignore[reportUnknownMemberType]
+def _(info: Any, in_dims: tuple[Any, ...], regions: torch.Tensor, *options: Any) -> tuple[torch.Tensor, int]:
+    # all axes but those of an image are rows
+    return signed_distance(regions.movedim(in_dims[0], 0), *options), 0
+
+
 # --- CTC --------------------------------------------------------------------------------------------------------------
 
 

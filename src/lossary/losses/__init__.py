@@ -7,6 +7,8 @@ from lossary.losses import margin
 from lossary.losses import divergence
 from lossary.losses import boxes
 from lossary.losses import region
+from lossary.losses import boundary
+from lossary.losses import structure
 from lossary.losses import sequence
 
-__all__ = ["boxes", "divergence", "likelihood", "margin", "region", "regression", "sequence"]
+__all__ = ["boundary", "boxes", "divergence", "likelihood", "margin", "region", "regression", "sequence", "structure"]

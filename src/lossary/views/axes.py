@@ -14,9 +14,12 @@ from lossary.core.compound import SumLoss
 from lossary.core.families import (
     BalancedLoss,
     BoxLoss,
+    DistanceMapLoss,
     DivergenceLoss,
     LikelihoodLoss,
     MarginLoss,
+    MaskLoss,
+    NamedSumLoss,
     PointwiseLoss,
     SigmoidLoss,
 )
@@ -111,14 +114,27 @@ def _region(loss: Loss, share: float) -> Pair:
     found[: round(share * 100)] = True
     p = np.full((20, 20), 0.05)
     p[5:15, 5:15] = np.where(found.reshape(10, 10).T, 0.95, 0.05)
+    return _as_scores(loss, p, truth)
+
+
+def _as_scores(loss: Loss, p: NDArray[Any], truth: NDArray[Any]) -> Pair:
+    """One image with the probability of its object, as the task of the loss has it."""
     score, task = np.log(p / (1 - p)), _task(loss)
     if task == "binary":
         return score[None], truth[None]
     if task == "multilabel":
         classes = _classes(loss, least=1)
         return np.stack([score] * classes)[None], np.stack([truth] * classes)[None]
-    absent = [np.full((20, 20), -30.0)] * (_classes(loss, least=2) - 2)
-    return np.stack([np.zeros((20, 20)), score, *absent])[None], truth[None]
+    absent = [np.full(p.shape, -30.0)] * (_classes(loss, least=2) - 2)
+    return np.stack([np.zeros(p.shape), score, *absent])[None], truth[None]
+
+
+def _shifted(loss: Loss, offset: float) -> Pair:
+    """An image of 12 × 36 pixels with an object of 6 × 8, which is found so many columns to the right."""
+    truth, found = np.zeros((12, 36), dtype=int), np.full((12, 36), 0.05)
+    truth[3:9, 4:12] = 1
+    found[3:9, 4 + round(offset) : 12 + round(offset)] = 0.95
+    return _as_scores(loss, found, truth)
 
 
 def _centred(width: float, height: float) -> Pair:
@@ -188,6 +204,16 @@ SHARE = Axis(
     points=101,
     counts=True,
 )
+SHIFT = Axis(
+    "shift",
+    "how far the object is found from its place, in pixels",
+    "slope by the shift",
+    "object of 6 × 8 in 12 × 36 pixels, p = 0.95 where found and 0.05 elsewhere",
+    limits=(0, 20),
+    pair=_shifted,
+    points=21,
+    counts=True,
+)
 OFFSET = Axis(
     "offset",
     "offset x, in widths of the box",
@@ -222,12 +248,15 @@ RATIO = Axis(
 
 AXES: dict[type[Loss], tuple[Axis, ...]] = {
     PointwiseLoss: (ERROR,),
-    LikelihoodLoss: (PROBABILITY, MARGIN, SHARE),
-    BalancedLoss: (SHARE,),  # what one place costs depends on how many there are of its kind
-    SigmoidLoss: (PROBABILITY, MARGIN, SHARE),
+    DistanceMapLoss: (SHIFT, SHARE),
+    MaskLoss: (SHIFT, SHARE),
+    LikelihoodLoss: (PROBABILITY, MARGIN, SHARE, SHIFT),
+    BalancedLoss: (SHARE, SHIFT),  # what one place costs depends on how many there are of its kind
+    SigmoidLoss: (PROBABILITY, MARGIN, SHARE, SHIFT),
     MarginLoss: (MARGIN,),
     DivergenceLoss: (TWO_CLASSES,),
-    OverlapLoss: (SHARE,),
+    OverlapLoss: (SHARE, SHIFT),
+    NamedSumLoss: (SHARE, SHIFT),
     BoxLoss: (OFFSET, SCALE, RATIO),
 }
 """The axes of each family; the first is drawn unless another is asked for or shared with the other losses."""
@@ -245,9 +274,14 @@ def axes_of(loss: Loss) -> tuple[Axis, ...]:
     """The axes that a loss has a curve over; a sum has those that all its parts have."""
     if isinstance(loss, SumLoss):
         return _shared([axes_of(part) for part in parts(loss)])
-    if loss.operands:
+    if _needed(loss):
         return ()
     return next((axes for family, axes in AXES.items() if isinstance(loss, family)), ())
+
+
+def _needed(loss: Loss) -> tuple[str, ...]:
+    """The operands without which the loss has no value."""
+    return tuple(name for name in loss.operands if name not in loss.optional)
 
 
 def _shared(axes: Sequence[tuple[Axis, ...]]) -> tuple[Axis, ...]:
@@ -285,8 +319,8 @@ def _no_axis(loss: Loss) -> str:
             f"{_called(part)} has {_either(a.name for a in axes_of(part)) or 'none'}" for part in parts(loss)
         )
         return f"its parts have no axis in common ({listed})"
-    if loss.operands:
-        return f"it is also a function of {', '.join(loss.operands)}"
+    if _needed(loss):
+        return f"it is also a function of {', '.join(_needed(loss))}"
     return f"losses of the {loss.family_name} family are no function of one number"
 
 

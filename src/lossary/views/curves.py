@@ -86,7 +86,8 @@ def value_and_slope(loss: Loss, x: float, axis: str | None = None) -> tuple[floa
     """
     chosen = common_axis([loss], axis)
     value = _function(loss, chosen)
-    u, step = chosen.coordinate(x), 1 / (chosen.points - 1) if chosen.counts else STEP
+    low, high = chosen.limits
+    u, step = chosen.coordinate(x), (high - low) / (chosen.points - 1) if chosen.counts else STEP
     return value(u), (value(u + step) - value(u - step)) / (2 * step)
 
 

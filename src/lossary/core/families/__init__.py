@@ -3,10 +3,12 @@
 from lossary.core.families.balanced import BalancedLoss
 from lossary.core.families.box import BoxLoss, BoxPair
 from lossary.core.families.classification import ClassBatch, ClassificationLoss, Task
+from lossary.core.families.distance import DistanceMapLoss, MaskLoss
 from lossary.core.families.divergence import DivergenceLoss
 from lossary.core.families.foreground import ForegroundMean
 from lossary.core.families.likelihood import LikelihoodLoss
 from lossary.core.families.margin import MarginLoss
+from lossary.core.families.named_sum import NamedSumLoss
 from lossary.core.families.pointwise import Pair, PointwiseLoss
 from lossary.core.families.region import Counts, RegionLoss
 from lossary.core.families.residual import ResidualLoss
@@ -21,10 +23,13 @@ __all__ = [
     "ClassBatch",
     "ClassificationLoss",
     "Counts",
+    "DistanceMapLoss",
     "DivergenceLoss",
     "ForegroundMean",
     "LikelihoodLoss",
     "MarginLoss",
+    "MaskLoss",
+    "NamedSumLoss",
     "Pair",
     "PointwiseLoss",
     "RegionLoss",

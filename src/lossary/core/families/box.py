@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from lossary.array.namespace import Array, Namespace, to_numpy
 from lossary.array.primitives import divide, sizes, sqrt, stop_gradient
 from lossary.core import contract
-from lossary.core.families.elements import keep, places, weighted
+from lossary.core.families.elements import keep, weighted
 from lossary.core.loss import Loss, Taxonomy, family
 from lossary.core.options import option
 from lossary.core.reduction import Terms
@@ -240,30 +240,18 @@ class BoxLoss(Loss):
     def preparation_key(self) -> tuple[str, ...]:
         return ("boxes", self.format)
 
-    def prepare(
-        self,
-        prediction: Array,
-        target: Array,
-        *,
-        mask: Array | None,
-        sample_weight: Array | None,
-        operands: Mapping[str, Array],
-    ) -> Boxes:
-        name = type(self).__name__
-        contract.operands(name, self.operands, operands)
-        xp, others = contract.arrays(name, prediction, target=target, mask=mask, sample_weight=sample_weight)
-        target = others["target"]
+    def encode(self, given: contract.Arguments) -> Boxes:
+        name, xp, prediction, target = given.name, given.xp, given.prediction, given.target
         contract.same_shape(name, prediction, target)
         shape = sizes(prediction)
         if not shape or shape[-1] != 4:
             raise ValueError(f"{name}: `prediction` has shape {shape}; boxes need four numbers on the last axis")
-        dtype = contract.compute_dtype(name, xp, prediction)
-        counted, weight = places(xp, name, shape[:-1], dtype, others)
+        counted, weight = given.places(shape[:-1])
         pair: list[Corners] = []
         for argument, boxes in (("prediction", prediction), ("target", target)):
             if contract.checking(boxes):
                 self._check_boxes(argument, boxes, counted)
-            boxes = keep(xp, counted, contract.cast(xp, boxes, dtype), -1)
+            boxes = keep(xp, counted, contract.cast(xp, boxes, given.dtype), -1)
             pair.append(corners(xp, boxes, self.format))
         return Boxes(xp, BoxPair(xp, *pair), counted, weight)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, cast
 
-from lossary.array.namespace import Array, Namespace, eager, on_cpu
+from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import along, log_softmax, lookup, sigmoid, sizes, softmax, tiny
 from lossary.core import contract
-from lossary.core.families.elements import both, keep, places, rank
+from lossary.core.families.elements import both, in_range, index_or_zero, keep, rank, wide
 from lossary.core.loss import Loss, family
 from lossary.core.options import option
 
@@ -33,6 +33,7 @@ class ClassBatch:
     share: Array | None
     counted: Array | None
     weight: Array | None  # sample weights as given, with the rank of the unreduced loss
+    distance: Array | None = None  # the map that the call gave, 0 where a place does not count
     wanted: frozenset[str] = frozenset()  # what the parts of a sum will read: "log_p", "p", "scores"
     memo: dict[Any, Any] = dataclasses.field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]  # what they share
 
@@ -114,26 +115,14 @@ class ClassificationLoss(Loss):
     def takes_logits(self) -> bool:
         return True
 
-    def prepare(
-        self,
-        prediction: Array,
-        target: Array,
-        *,
-        mask: Array | None,
-        sample_weight: Array | None,
-        operands: Mapping[str, Array],
-    ) -> ClassBatch:
-        name = type(self).__name__
-        contract.operands(name, self.operands, operands)
-        xp, others = contract.arrays(name, prediction, target=target, mask=mask, sample_weight=sample_weight)
-        target = others["target"]
+    def encode(self, given: contract.Arguments) -> ClassBatch:
+        xp, dtype, prediction, target = given.xp, given.dtype, given.prediction, given.target
         if contract.is_integer(target) and target.dtype != xp.bool:
-            target = _wide(xp, target)
-        dtype = contract.compute_dtype(name, xp, prediction)
+            target = wide(xp, target)
         axis = self._axis(prediction)
         dense = self._target_is_dense(prediction, target, axis)
         shape = sizes(prediction) if self.task != "multiclass" else _without(sizes(prediction), axis)
-        counted, weight = places(xp, name, shape, dtype, others)
+        counted, weight = given.places(shape)
         counted = both(xp, counted, self._not_ignored(xp, target, dense))
         scores = contract.cast(xp, prediction, dtype)
         if contract.checking(prediction):
@@ -217,25 +206,13 @@ class ClassificationLoss(Loss):
         return target != self.ignore_index
 
     def _index(self, xp: Namespace, target: Array, counted: Array | None, classes: int) -> tuple[Array, Array | None]:
-        """Labels as valid indices, and the places that count. A label out of range raises where that costs no wait;
-        elsewhere its place does not count, because the alternative is to read foreign memory."""
-        name = type(self).__name__
+        """Labels as valid indices (multiclass) or as positive or not, and the places that count."""
         if target.dtype == xp.bool:
             return (xp.astype(target, xp.int32), counted) if self.task == "multiclass" else (target, counted)
         high = classes - 1 if self.task == "multiclass" else 1
         low = 0 if self.reads_probabilities or self.task == "multiclass" else -1
-        if eager(target) and (on_cpu(target) or contract.checking(target)):
-            if contract.is_integer(target):
-                contract.labels(name, target, low, high, self.ignore_index, counted)
-            else:
-                contract.within(name, "target", target, low, high, counted)
-        else:
-            counted = both(xp, counted, xp.logical_and(target >= low, target <= high))
-        if self.task != "multiclass":
-            return target > 0, counted
-        if counted is not None:
-            target = xp.where(counted, target, xp.zeros_like(target))
-        return target, counted
+        counted = in_range(xp, type(self).__name__, "target", target, low, high, self.ignore_index, counted)
+        return (index_or_zero(xp, counted, target) if self.task == "multiclass" else target > 0), counted
 
     def _share(self, xp: Namespace, target: Array, dtype: Any, counted: Array | None, axis: int | None) -> Array:
         """A target of probabilities, in the compute dtype."""
@@ -260,6 +237,7 @@ class ClassificationLoss(Loss):
 
     def _check_scores(self, scores: Array, axis: int | None, counted: Array | None) -> None:
         name = type(self).__name__
+        contract.looks_like_classes_last(name, sizes(scores), axis)
         classes = axis if self.task == "multiclass" else None
         if not self.takes_logits:
             if classes is None:
@@ -304,11 +282,6 @@ def by_class(batch: ClassBatch, values: Sequence[float], index: Array | None = N
 
 def _without(shape: contract.Shape, axis: int | None) -> contract.Shape:
     return shape if axis is None else (*shape[:axis], *shape[axis + 1 :])
-
-
-def _wide(xp: Namespace, labels: Array) -> Array:
-    """Integer labels in a dtype that holds every label and every `ignore_index`."""
-    return labels if labels.dtype in (xp.int32, xp.int64) else xp.astype(labels, xp.int32)
 
 
 def _has_255(target: Array) -> bool:
