@@ -311,14 +311,14 @@ def _distributions(loss: DivergenceLoss, regime: str, rng: np.random.Generator, 
 
 def _sequences(loss: AlignmentLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
     """Scores and labels with their lengths. At the edge there are empty targets, impossible ones, and no frames."""
-    frames, labels = (5, 2) if loss.frame_axes == 1 else (3, 2)
+    frames, labels = (5, 2) if loss.frame_axes == 1 else (4, 2)
     shape = (samples, frames, *[labels + 1] * (loss.frame_axes - 1), CLASSES)
     scores = 2 * rng.normal(size=shape)
     if regime == "extreme":
         scores = rng.choice([0.0, 1.0, -1.0], size=shape) * loss.facts.reach
     known = [c for c in range(CLASSES) if c not in (loss.blank % CLASSES, loss.ignore_index)]
     target = rng.choice(known, size=(samples, labels))
-    least, shortest = (0, 0) if regime == "edge" else (3, 1)
+    least, shortest = (0, 0) if regime == "edge" else (frames - 2, 1)
     lengths = rng.integers(least, frames, size=samples, endpoint=True)
     target_lengths = rng.integers(shortest, labels, size=samples, endpoint=True)
     if regime == "edge":

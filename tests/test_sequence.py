@@ -112,6 +112,23 @@ def test_a_class_of_score_minus_infinity(loss: AlignmentLoss, framework: str) ->
     assert (gradient[1] == 0).all()
 
 
+@by_loss
+@pytest.mark.parametrize("framework", ["numpy", *RUN])
+def test_without_frames(loss: AlignmentLoss, logits: np.ndarray, framework: str) -> None:
+    """Nothing is what no frame says: an empty target costs 0 and counts, any other is impossible."""
+    sizes = {"lengths": np.array([0, 0, 6, 6]), "target_lengths": np.array([0, 1, 0, 2])}
+    for frames in (6, 0):
+        batch = Batch(logits[:, :frames], TARGET, {**sizes, "lengths": np.minimum(sizes["lengths"], frames)})
+        assert loss.infeasible(batch.prediction, TARGET, **batch.keywords).tolist() == [False, True, False, frames == 0]
+        if framework == "numpy":
+            value = loss(batch.prediction, batch.target, **batch.keywords)
+        else:
+            value, gradient = RUN[framework](loss, batch, "float32")
+            assert (gradient[:2] == 0).all()
+        assert to_numpy(value)[:2].tolist() == [0, 0]
+        assert (to_numpy(value)[2] > 0) == (frames > 0)
+
+
 @pytest.mark.parametrize("framework", RUN)
 def test_a_model_that_is_no_longer_finite_is_not_hidden(framework: str) -> None:
     spoiled = LOGITS.copy()
