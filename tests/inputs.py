@@ -16,6 +16,7 @@ import numpy as np
 import lossary
 from lossary.core import options
 from lossary.core.families import (
+    AlignmentLoss,
     BoxLoss,
     ClassificationLoss,
     DistanceLoss,
@@ -24,6 +25,7 @@ from lossary.core.families import (
     MarginLoss,
     MaskLoss,
     PointwiseLoss,
+    SequenceLoss,
 )
 from lossary.core.families.classification import ProbabilityLoss
 from lossary.core.loss import Loss
@@ -109,7 +111,7 @@ def _values(name: str, annotation: object, domain: options.Domain) -> list[objec
     """A few values of an option that its domain allows."""
     if name == "ignore_index":
         return [1, 255]
-    if name == "class_axis":
+    if name in ("class_axis", "blank"):
         return [-1]
     if name == "chunk":
         return [2]
@@ -184,6 +186,10 @@ def draw(loss: Loss, regime: str = "ordinary", dense: bool = False, samples: int
         return _distributions(loss, regime, rng, samples)
     if isinstance(loss, BoxLoss):
         return _boxes(loss, regime, rng, samples)
+    if isinstance(loss, AlignmentLoss):
+        return _sequences(loss, regime, rng, samples)
+    if isinstance(loss, lossary.ExpectedEditDistanceLoss):
+        return _hypotheses(loss, regime, rng, samples)
     if isinstance(loss, lossary.LinearCrossEntropyLoss):
         return _tokens(loss, regime, rng, samples)
     if isinstance(loss, EmbeddingLoss):
@@ -342,6 +348,37 @@ EDGE_VECTORS = (
 )
 
 
+def _sequences(loss: AlignmentLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    """Scores and labels with their lengths. At the edge there are empty targets, impossible ones, and no frames."""
+    frames, labels = (5, 2) if loss.frame_axes == 1 else (4, 2)
+    shape = (samples, frames, *[labels + 1] * (loss.frame_axes - 1), CLASSES)
+    scores = 2 * rng.normal(size=shape)
+    if regime == "extreme":
+        scores = rng.choice([0.0, 1.0, -1.0], size=shape) * loss.facts.reach
+    known = [c for c in range(CLASSES) if c not in (loss.blank % CLASSES, loss.ignore_index)]
+    target = rng.choice(known, size=(samples, labels))
+    least, shortest = (0, 0) if regime == "edge" else (frames - 2, 1)
+    lengths = rng.integers(least, frames, size=samples, endpoint=True)
+    target_lengths = rng.integers(shortest, labels, size=samples, endpoint=True)
+    if regime == "edge":
+        target[:] = target[:, :1]  # a label that follows its equal needs a blank between
+        scores = rng.choice([0.0, 0.0, 1.0, -40.0], size=shape)
+    if loss.ignore_index is None:
+        return Batch(scores, target, {"lengths": lengths, "target_lengths": target_lengths})
+    target = np.where(np.arange(labels) < target_lengths[:, None], target, loss.ignore_index)
+    return Batch(scores, target, {"lengths": lengths})
+
+
+def _hypotheses(loss: Loss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    """Log-probabilities and edits of a few hypotheses; at the edge some are missing."""
+    scores = 2 * rng.normal(size=(samples, PLACES)) - 5
+    if regime == "edge":
+        scores = rng.choice([0.0, 0.0, -1.0, -40.0, -np.inf], size=scores.shape)
+    if regime == "extreme":
+        scores = rng.choice([0.0, -1.0], size=scores.shape) * loss.facts.reach
+    return Batch(scores, rng.integers(0, 7, size=scores.shape))
+
+
 def _nearest_sides(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The least distance between a vertical, or a horizontal, side of one box and one of the other."""
     first, second = (x.reshape(*x.shape[:-1], 2, 2) for x in (a, b))
@@ -399,6 +436,8 @@ def unreduced_shape(loss: Loss, batch: Batch) -> tuple[int, ...]:
         return loss.unreduced(shape)
     if isinstance(loss, (BoxLoss, EmbeddingLoss, lossary.LinearCrossEntropyLoss)):
         return shape[:-1]
+    if isinstance(loss, SequenceLoss):
+        return shape[:1]
     if isinstance(loss, DivergenceLoss) or (isinstance(loss, ClassificationLoss) and loss.task == "multiclass"):
         axis = loss.class_axis % len(shape)
         return shape[:axis] + shape[axis + 1 :]

@@ -70,8 +70,9 @@ def test_masked_nan_leaves_no_gradient(loss: Loss, framework: str) -> None:
     mask[0, ...] = False
     mask.flat[mask.size // 2] = False
     spoiled = batch.prediction.copy()
-    axis = 1 if hasattr(loss, "class_axis") else len(shape)
-    where = np.broadcast_to(np.expand_dims(mask, axis) if batch.prediction.ndim > len(shape) else mask, spoiled.shape)
+    more = spoiled.ndim - len(shape)
+    axes = (1,) if more == 1 and hasattr(loss, "class_axis") else range(-more, 0)
+    where = np.broadcast_to(np.expand_dims(mask, tuple(axes)), spoiled.shape)
     spoiled[~where] = np.nan
     masked = dataclasses.replace(batch, keywords={**batch.keywords, "mask": mask})
     value, gradient = RUN[framework](loss, masked.with_prediction(spoiled), "float32")

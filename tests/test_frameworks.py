@@ -153,7 +153,10 @@ def test_half_precision(loss: Loss, framework: str, dtype: str) -> None:
     rounded = Batch(
         to_numpy(prediction).astype(float),
         to_numpy(target) if target.dtype != prediction.dtype else to_numpy(target).astype(float),
-        {name: to_numpy(x).astype(float) for name, x in keywords.items()},
+        {
+            name: to_numpy(x) if batch.keywords[name].dtype.kind in "iu" else to_numpy(x).astype(float)
+            for name, x in keywords.items()
+        },
     )
     value, gradient = RUN[framework](loss, batch, dtype)
     assert str(value.dtype).endswith("float32") or value.dtype.name == "float32"

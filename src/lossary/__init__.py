@@ -108,6 +108,7 @@ from lossary.losses.regression import (
     WelschLoss,
     WingLoss,
 )
+from lossary.losses.sequence import CTCLoss, ExpectedEditDistanceLoss, RNNTLoss
 from lossary.losses.structure import ClDiceLoss, StructuralSimilarityLoss
 
 __version__ = "0.1.0"
@@ -125,6 +126,7 @@ __all__ = [
     "BoundaryLoss",
     "CDIoULoss",
     "CIoULoss",
+    "CTCLoss",
     "CauchyLoss",
     "CenterLoss",
     "CharbonnierLoss",
@@ -144,6 +146,7 @@ __all__ = [
     "EntropyLoss",
     "EpsilonInsensitiveLoss",
     "ExpLogLoss",
+    "ExpectedEditDistanceLoss",
     "ExponentialLoss",
     "FocalEIoULoss",
     "FocalL1Loss",
@@ -188,6 +191,7 @@ __all__ = [
     "QualityFocalLoss",
     "QuantileLoss",
     "RMSELoss",
+    "RNNTLoss",
     "SIoULoss",
     "ScheduledLoss",
     "SensitivitySpecificityLoss",

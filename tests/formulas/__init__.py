@@ -46,6 +46,7 @@ from formulas import (  # noqa: E402
     pointwise,
     region,
     residual,
+    sequence,
     sigmoid,
 )
 
@@ -65,5 +66,6 @@ __all__ = [
     "pointwise",
     "region",
     "residual",
+    "sequence",
     "sigmoid",
 ]

@@ -295,7 +295,7 @@ def reshape_like(x: Array, like: Array) -> Array:
 
 
 def numbers(count: Any, like: Array) -> Array:
-    """0, 1, … count - 1 in the integer dtype and on the device of `like`."""
+    """0, 1, … count - 1 in the integer dtype and on the device of `like`; `count` may be an `length`."""
     if is_torch(like):
         import torch
 

@@ -245,3 +245,67 @@ def _(regions: torch.Tensor, classes: list[int], axes: int, steps: list[float], 
 def _(info: Any, in_dims: tuple[Any, ...], regions: torch.Tensor, *options: Any) -> tuple[torch.Tensor, int]:
     # all axes but those of an image are rows
     return signed_distance(regions.movedim(in_dims[0], 0), *options), 0
+
+
+# --- CTC --------------------------------------------------------------------------------------------------------------
+
+
+def ctc(
+    scores: torch.Tensor, target: torch.Tensor, lengths: torch.Tensor, target_lengths: torch.Tensor, blank: int
+) -> torch.Tensor:
+    """`alignments.ctc` by torch's own operator, which `torch.compile` cannot follow and nobody can differentiate twice;
+    as an operator of ours it is opaque to the compiler, and its second derivative is that of the portable form."""
+    wanted = scores.requires_grad and torch.is_grad_enabled()
+    return _ctc(scores, target.long(), lengths, target_lengths, blank, wanted)[0]  # pyright: ignore
+
+
+@torch.library.custom_op("lossary::ctc", mutates_args=())
+def _ctc(
+    scores: torch.Tensor,
+    target: torch.Tensor,
+    lengths: torch.Tensor,
+    target_lengths: torch.Tensor,
+    blank: int,
+    gradient: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    log_p = torch.log_softmax(scores, 2).transpose(0, 1)
+    call: tuple[Any, ...] = (log_p, target, lengths.tolist(), target_lengths.tolist())  # pyright: ignore
+    cost, states = torch.ops.aten._ctc_loss(*call, blank, False)
+    if not gradient:
+        return -cost, scores.new_empty(0)
+    # what torch calls the gradient by the log-probabilities is that by the scores: softmax minus posterior
+    slope = torch.ops.aten._ctc_loss_backward(-torch.ones_like(cost), *call, cost, states, blank, True)
+    slope = slope.masked_fill(log_p == -torch.inf, 0.0)  # for a class that is ruled out torch divides 0 by 0
+    return -cost, slope.transpose(0, 1).contiguous()
+
+
+@_ctc.register_fake  # pyright: ignore[reportUnknownMemberType]
+def _(
+    scores: torch.Tensor,
+    target: torch.Tensor,
+    lengths: torch.Tensor,
+    target_lengths: torch.Tensor,
+    blank: int,
+    gradient: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return scores.new_empty(scores.shape[0]), torch.empty_like(scores) if gradient else scores.new_empty(0)
+
+
+def _setup_ctc(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
+    scores, target, lengths, target_lengths, ctx.blank, _ = inputs
+    ctx.save_for_backward(scores, target, lengths, target_lengths, output[1])
+
+
+def _backward_ctc(ctx: Any, of_value: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    scores, target, lengths, target_lengths, slope = ctx.saved_tensors
+    none = (None,) * 5
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return slope * of_value[:, None, None], *none
+    # a gradient of the gradient is asked for: the saved slope would be a constant
+    from lossary.array.alignments import ctc_forward
+
+    value = ctc_forward(scores, target, lengths, target_lengths, ctx.blank)
+    return torch.autograd.grad(value, scores, of_value, create_graph=True)[0], *none  # pyright: ignore
+
+
+_ctc.register_autograd(_backward_ctc, setup_context=_setup_ctc)  # pyright: ignore[reportUnknownMemberType]

@@ -45,7 +45,7 @@ def simulate(
 
     if experiment != "boxes":
         raise InputError(f"there is no experiment {experiment!r}; there is 'boxes'")
-    named = {spec: parse(spec, task="binary") for spec in split(losses)}
+    named = {spec: parse(spec, options={"task": "binary"}) for spec in split(losses)}
     placed = Cases(cases)
     torch.set_num_threads(threads)
     results = _with_progress(named, cases, show=not as_json)

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossary.studies import classification, segmentation
+from lossary.studies import classification, regression, segmentation, sequence
 from lossary.studies.contenders import check, contenders
 from lossary.studies.data import Data, Split
 from lossary.studies.errors import InputError
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     Metrics = Mapping[str, Callable[..., float]] | Sequence[Metric]
 
-STUDIES = {study.name: study for study in (segmentation.STUDY, classification.STUDY)}
+STUDIES = {study.name: study for study in (segmentation.STUDY, classification.STUDY, regression.STUDY, sequence.STUDY)}
 
 REPORT = "report.html"
 
@@ -58,11 +58,12 @@ def compare(
     Args:
         losses: specs such as `"focal:gamma=1, dice+cross_entropy"`, a list of specs, losses or other callables
             `(prediction, target) -> scalar tensor`, or a mapping from names to callables. Default: those of the study.
-        study: `"segmentation"`, `"classification"` or a `Study`; decides whatever is not given.
+        study: the name of one of `STUDIES`, or a `Study`; decides whatever is not given.
         model: makes the model, a `torch.nn.Module`; called once per seed, after seeding.
         data: a `Data` of arrays or loaders, or the path of an .npz file (see `lossary.studies.data.load`).
         metrics: functions `(prediction, target) -> float` by name, or `Metric`s; the first ranks. Both are NumPy arrays
-            of a whole split; `prediction` holds labels in segmentation and logits in classification.
+            of a whole split; `prediction` is what the `predict` of the study makes of the model's outputs: labels in
+            segmentation and sequences, logits in classification, numbers in regression.
         seeds: their number, or the seeds themselves.
         epochs: passes over the training data, like `batch_size` and `learning_rate` by default those of the study. When
             `data` consists of loaders, they decide the batch size.
@@ -135,8 +136,8 @@ class _Job:
             study=self.study.name,
             contenders=tuple(contender for contender, _ in self.entries),
             metrics=tuple(Column(m.name, m.label, m.better, m.every_epoch) for m in self.study.metrics),
-            class_metric=self.study.class_metric.label,
-            classes=self.data.classes,
+            class_metric="" if self.study.class_metric is None else self.study.class_metric.label,
+            classes=() if self.study.class_metric is None else self.data.classes,
             seeds=seeds,
             setting=self._setting(seeds[0]),
         )
@@ -191,8 +192,9 @@ class _Job:
                 display.epoch(run)
             prediction, target = predict(model, self.data.test, self.study.predict)
             run.test = {m.name: float(m.function(prediction, target)) for m in self.study.metrics}
-            by_class = self.study.class_metric.function(prediction, target, len(self.data.classes))
-            run.test_classes = [float(value) for value in by_class]
+            if self.study.class_metric is not None:
+                by_class = self.study.class_metric.function(prediction, target, len(self.data.classes))
+                run.test_classes = [float(value) for value in by_class]
             run.status = "finished"
             return prediction
         except DivergedError as error:

@@ -33,8 +33,11 @@ def contenders(losses: Losses, study: Study, data: Data) -> Entries:
     labels: set[str] = set()
     for label, given in _listed(losses):
         loss: Any = given
-        if isinstance(given, str):
-            loss = specs.parse(given, task=study.task, class_weight=data.class_weight())
+        if isinstance(given, str) and given in study.criteria:
+            loss = study.criteria[given]()
+        elif isinstance(given, str):
+            options = {**({"task": study.task} if study.task else {}), **study.options}
+            loss = specs.parse(given, options=options, class_weight=data.class_weight())
         if not callable(loss):
             raise InputError(f"a loss must be a spec such as 'focal:gamma=1' or a callable; got {loss!r}")
         if label in labels:
@@ -87,9 +90,10 @@ def check(study: Study, entries: Entries, model: nn.Module, data: Data, batch_si
             output: Tensor = model(x)
         except Exception as error:
             raise InputError(f"the model fails on a batch of shape {tuple(x.shape)}: {_line(error)}") from error
-    if output.ndim < 2 or output.shape[1] != len(data.classes):
-        count = len(data.classes)
-        raise InputError(f"the model must give (N, {count}, …) for {count} classes; got {tuple(output.shape)}")
+    axis, count = study.class_axis, len(data.classes)
+    if axis is not None and (output.ndim <= axis or output.shape[axis] != count):
+        expected = ", ".join(["N", *["…"] * (axis - 1), str(count)]) + (", …" if axis == 1 else "")
+        raise InputError(f"the model must give ({expected}) for {count} classes; got {tuple(output.shape)}")
     for contender, loss in entries:
         _check_loss(contender.label, study.name, loss, output, y)
     prediction, target = study.predict(output).cpu().numpy(), y.cpu().numpy()

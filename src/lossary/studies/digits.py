@@ -159,3 +159,62 @@ def classification_data(
             f"{validation} and {test} images of each digit."
         ),
     )
+
+
+# --- sequences --------------------------------------------------------------------------------------------------------
+
+PADDING = -1
+"""What stands behind the last label of a row."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Strip:
+    """How an image of the sequence study is made."""
+
+    height: int = 12
+    width: int = 72
+    least: int = 2  # digits on a strip
+    most: int = 7
+    gap: tuple[int, int] = (-1, 2)  # columns between two digits; below 0 they run into one another
+    noise: float = 0.12  # standard deviation, where ink has brightness 0.6 to 1
+
+
+def sequence_data(
+    *, train: int = 800, validation: int = 150, test: int = 400, strip: Strip | None = None, seed: int = 0
+) -> Data:
+    """Strips of handwritten digits that touch; the target is what they say, the places of the digits are not told.
+
+    Class 0 is the blank, class d + 1 the digit d. The three parts use disjoint source digits. `train`, `validation` and
+    `test` are numbers of strips.
+    """
+    strip = strip or Strip()
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(_digits()[0]))
+    sources = (order[:1000], order[1000:1300], order[1300:])
+    splits = [_write(s, n, strip, rng) for s, n in zip(sources, (train, validation, test), strict=True)]
+    return Data(
+        *splits,
+        classes=("blank", *map(str, range(10))),
+        description=(
+            f"Strips of {strip.least} to {strip.most} handwritten digits (scikit-learn) of 8×8 pixels, jittered, "
+            f"touching and noisy, {strip.width} columns wide. {train} / {validation} / {test} strips for train / "
+            "validation / test, from disjoint digits. Which columns belong to which digit is not told."
+        ),
+    )
+
+
+def _write(source: np.ndarray, count: int, strip: Strip, rng: np.random.Generator) -> Split:
+    images, labels = _digits()
+    inputs = np.zeros((count, 1, strip.height, strip.width), np.float32)
+    targets = np.full((count, strip.most), PADDING, np.int64)
+    for canvas, row in zip(inputs[:, 0], targets, strict=True):
+        column = int(rng.integers(0, 4))
+        for place in range(int(rng.integers(strip.least, strip.most + 1))):
+            which = int(rng.choice(source))
+            top = int(rng.integers(0, strip.height - 7))
+            there = canvas[top : top + 8, column : column + 8]
+            there[...] = np.maximum(there, images[which] * rng.uniform(0.6, 1))
+            row[place] = 1 + labels[which]
+            column += 8 + int(rng.integers(strip.gap[0], strip.gap[1] + 1))
+    inputs += rng.normal(0, strip.noise, inputs.shape)
+    return Split(inputs, targets)

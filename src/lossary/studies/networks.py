@@ -61,3 +61,38 @@ class SmallConvNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         return self.head(self.features(image))
+
+
+class SmallReader(nn.Module):
+    """Convolutions that keep every second column as a frame, and a recurrent layer that reads them in both directions.
+
+    Takes images (N, channels, H, W) and gives logits (N, W / 2, classes). Any size of at least 4 rows works.
+    """
+
+    def __init__(self, channels: int, classes: int, width: int = 16) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            _block(channels, width),
+            nn.MaxPool2d(2),
+            _block(width, 2 * width),
+            nn.MaxPool2d((2, 1)),
+            _block(2 * width, 2 * width),
+            nn.AdaptiveAvgPool2d((3, None)),
+        )
+        self.reader = nn.GRU(3 * 2 * width, 3 * width, bidirectional=True, batch_first=True)
+        self.head = nn.Linear(6 * width, classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        frames = self.features(image).flatten(1, 2).transpose(1, 2)
+        return self.head(self.reader(frames)[0])
+
+
+class SmallRegressor(nn.Module):
+    """One hidden layer; a number for each row of features."""
+
+    def __init__(self, features: int, width: int = 16) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(features, width), nn.Tanh(), nn.Linear(width, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers(features).squeeze(1)

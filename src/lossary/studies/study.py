@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lossary.studies.data import Data
 from lossary.studies.metrics import ClassMetric, Metric
@@ -13,6 +13,8 @@ from lossary.studies.results import Comparison
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from lossary.studies.training import Criterion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,15 +35,22 @@ class Study:
     """
 
     name: str  # as the command line calls it
-    task: str  # given to losses that ask for one
+    task: str  # given to losses that ask for one; empty where none does
     losses: tuple[str, ...]  # compared unless the user names others
     data: Callable[[], Data]
     load: Callable[[Path], Data]  # the user's own file
     model: Callable[[int, int], nn.Module]  # from the numbers of input channels and classes
     predict: Callable[[Tensor], Tensor]  # what metrics and pictures see of the model's outputs
     metrics: tuple[Metric, ...]  # the first one ranks
-    class_metric: ClassMetric
+    class_metric: ClassMetric | None  # None where classes have no score of their own
     pictures: Callable[[Comparison, Data], Sequence[Section]]
     epochs: int
     batch_size: int
     learning_rate: float
+    class_axis: int | None = 1  # of the model's outputs; None where they are no classes
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+    """Given to losses that have them, where a spec does not say them."""
+    criteria: Mapping[str, Callable[[], Criterion]] = dataclasses.field(
+        default_factory=dict[str, "Callable[[], Criterion]"]
+    )
+    """What may be named beside the losses of the catalogue; a criterion with `advance` is told how far training is."""

@@ -13,9 +13,11 @@ from lossary.core.families.named_sum import NamedSumLoss
 from lossary.core.families.pointwise import Pair, PointwiseLoss
 from lossary.core.families.region import Counts, RegionLoss
 from lossary.core.families.residual import ResidualLoss
+from lossary.core.families.sequence import AlignmentLoss, SequenceLoss
 from lossary.core.families.sigmoid import SigmoidLoss
 
 __all__ = [
+    "AlignmentLoss",
     "AngularLoss",
     "BalancedLoss",
     "BoxLoss",
@@ -36,6 +38,7 @@ __all__ = [
     "PointwiseLoss",
     "RegionLoss",
     "ResidualLoss",
+    "SequenceLoss",
     "SigmoidLoss",
     "SimilarityLoss",
     "Task",
