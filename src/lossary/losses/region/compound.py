@@ -113,7 +113,7 @@ class ExpLogLoss(NamedSumLoss):
     0.6047
     """
 
-    one_per_class: ClassVar[tuple[str, ...]] = ("class_weight", "counts")
+    one_per_class = ("class_weight", "counts")
 
     dice_weight: float = option(default=0.8, low=0)
     cross_weight: float = option(default=0.2, low=0)
@@ -340,7 +340,7 @@ class UnifiedFocal(AnswerLoss):
 class ExponentialCross(AnswerLoss):
     """(-ln p)^γ, each label times √(Σf/f): the frequencies are given or those of everything that was counted."""
 
-    one_per_class: ClassVar[tuple[str, ...]] = ("class_weight", "counts")
+    one_per_class = ("class_weight", "counts")
 
     gamma: float = option(default=0.3, above=0)
     counts: Sequence[float] | None = option(default=None, above=0)
