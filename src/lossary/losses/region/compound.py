@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from lossary.array.namespace import Array, Namespace, namespace
 from lossary.array.primitives import (
