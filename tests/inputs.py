@@ -71,13 +71,16 @@ def defaults() -> list[Loss]:
     return [make(cls, task) for cls in lossary.catalogue() for task in tasks(cls)]
 
 
-def variants(cls: type[Loss]) -> list[Loss]:
-    """The losses of a class that differ from the default in one option (or in one that needs a second)."""
+def variants(cls: type[Loss], crossed: bool = True) -> list[Loss]:
+    """The losses of a class that differ from the default in one option (or in one that needs a second), and some that
+    differ in several whose code meets. What a family declares is tried with the first class of the family, because its
+    code is the family's."""
+    own = {*cls.__annotations__} if cls is not _first_of_family(cls) else {name for name, _, _ in cls.options()}
     found: dict[Loss, None] = {}
     for task in tasks(cls):
         found[make(cls, task)] = None
         for name, field, annotation in cls.options():
-            if name in ("task", "empty"):  # test_edges.py has the policies for an empty batch
+            if name in ("task", "empty") or name not in own:  # test_edges.py has the policies for an empty batch
                 continue
             for value in _values(name, annotation, field.metadata["domain"]):
                 together = {"reduction": "weighted_mean"} if name == "class_weight" else {}
@@ -85,26 +88,19 @@ def variants(cls: type[Loss]) -> list[Loss]:
                     found[make(cls, task, **{name: value}, **together)] = None
                 except ValueError:
                     continue  # an option that this task refuses; test_errors has these
-        if issubclass(cls, ClassificationLoss):
+        if issubclass(cls, ClassificationLoss) and crossed:
             found |= dict.fromkeys(_crossed(cls, task))
     return list(found)
 
 
+def _first_of_family(cls: type[Loss]) -> type[Loss]:
+    """Of those with the most tasks."""
+    return max((c for c in lossary.catalogue() if c.family_name == cls.family_name), key=lambda c: len(c.tasks()))
+
+
 def formulas(cls: type[Loss]) -> list[Loss]:
-    """The variants whose formula differs: options that the class declares itself. What its family declares is tried, on
-    every framework, with the first class of the family."""
-    # of those with the most tasks
-    first = max((c for c in lossary.catalogue() if c.family_name == cls.family_name), key=lambda c: len(c.tasks()))
-    if cls is first:
-        return variants(cls)
-    own = {name for name in cls.__annotations__ if name != "task"}
-    shared = [name for name, _, _ in cls.options() if name not in own]
-    plain = {loss_task(x): x for x in (make(cls, task) for task in tasks(cls))}
-    return [
-        loss
-        for loss in variants(cls)
-        if all(getattr(loss, name) == getattr(plain[loss_task(loss)], name) for name in shared)
-    ]
+    """The variants whose formula differs."""
+    return variants(cls, crossed=cls is _first_of_family(cls))
 
 
 def _values(name: str, annotation: object, domain: options.Domain) -> list[object]:
