@@ -11,7 +11,7 @@ import torch
 from lossary.array.namespace import eager
 
 BLOCK = 2**16
-"""Elements per thread that a formula takes at a time on a CPU: a dozen intermediates of that size stay in its cache."""
+"""Elements per thread that a formula takes at a time on a CPU: few calls, and intermediates that fit a cache."""
 
 
 def blockwise(
@@ -25,7 +25,8 @@ def blockwise(
     arrays = (x, *given)
     if x.device.type != "cpu" or x.numel() <= step or not eager(x) or not all(a.is_contiguous() for a in arrays):
         quantity = of(xp, *arrays, smooth=False)
-        return tuple(formula(xp, quantity) for formula in formulas)
+        results = [formula(xp, quantity) for formula in formulas]
+        return tuple(torch.full_like(x, r) if isinstance(r, float) else r for r in results)
     flat = [a.view(-1) for a in arrays]
     results = [torch.empty_like(flat[0]) for _ in formulas]
     for start in range(0, x.numel(), step):

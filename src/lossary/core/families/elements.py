@@ -28,8 +28,9 @@ class ElementLoss(Loss):
     def values(self, xp: Namespace, quantity: Any, /) -> Array:
         """The formula, on the quantity of the family."""
 
-    def slope(self, xp: Namespace, quantity: Any, /) -> Array:
-        """The derivative of `values`. A loss may define it, so that eager torch computes both in one pass."""
+    def slope(self, xp: Namespace, quantity: Any, /) -> Array | float:
+        """The derivative of `values`; a number where it is constant. A loss may define it, so that eager torch
+        computes both in one pass."""
         raise NotImplementedError
 
     def formula(self, xp: Namespace, quantity: Array, /) -> Array:

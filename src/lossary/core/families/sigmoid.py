@@ -61,4 +61,5 @@ def fading_slope(xp: Namespace, answer: Answer, gamma: float) -> Array:
     """The derivative of `fading` by the logit of the answer; by that of the other answer it is minus this."""
     if gamma == 0:
         return -answer.miss
-    return power(xp, answer.miss, gamma) * (gamma * answer.p * answer.log_p - answer.miss)
+    # where p has lost its digits it is next to nothing beside miss
+    return power(xp, answer.miss, gamma) * (gamma * (1.0 - answer.miss) * answer.log_p - answer.miss)

@@ -170,7 +170,7 @@ class FocalLoss(ForegroundMean, LikelihoodLoss):
     def values(self, xp: Namespace, answer: Answer) -> Array:
         return focal(xp, answer, self.gamma)
 
-    def slope(self, xp: Namespace, answer: Answer) -> Array:
+    def slope(self, xp: Namespace, answer: Answer) -> Array | float:
         return focal_slope(xp, answer, self.gamma)
 
 
@@ -179,16 +179,16 @@ def focal(xp: Namespace, answer: Answer, gamma: float) -> Array:
     return -answer.log_p if gamma == 0 else -power(xp, answer.miss, gamma) * answer.log_p
 
 
-def focal_slope(xp: Namespace, answer: Answer, gamma: float) -> Array:
+def focal_slope(xp: Namespace, answer: Answer, gamma: float) -> Array | float:
     """The derivative of `focal` by log p."""
     if gamma == 0:
-        return -xp.ones_like(answer.log_p)
-    p, miss, log_p = answer.p, answer.miss, answer.log_p
+        return -1.0
+    # where p has lost its digits it is next to nothing beside miss
+    miss, pull = answer.miss, gamma * (1.0 - answer.miss) * answer.log_p
     if gamma >= 1:
-        return power(xp, miss, gamma - 1.0) * (gamma * p * log_p - miss)
+        return power(xp, miss, gamma - 1.0) * (pull - miss)
     # for γ < 1 the power grows without bound as p → 1, and log p beats it: the limit is 0
-    fade = power(xp, miss, gamma)
-    return fade * (gamma * p * divide(xp, log_p, miss, fill=0.0) - 1.0)
+    return power(xp, miss, gamma) * (divide(xp, pull, miss) - 1.0)
 
 
 @loss(

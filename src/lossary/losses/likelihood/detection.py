@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import power, sign
+from lossary.array.primitives import mix, power, sign
 from lossary.core.families import ForegroundMean, LikelihoodLoss, SigmoidLoss
 from lossary.core.families.answer import Scored
 from lossary.core.families.sigmoid import fading, fading_slope
@@ -133,7 +133,10 @@ class VarifocalLoss(ForegroundMean, SigmoidLoss):
     gamma: float = option(default=2.0, low=0)
 
     def values(self, xp: Namespace, x: Scored) -> Array:
-        return xp.where(x.t > 0, x.t * x.cross_entropy, self.alpha * fading(xp, x.no, self.gamma))
+        return mix(self._positive(xp, x), x.t * x.cross_entropy, self.alpha * fading(xp, x.no, self.gamma))
 
     def slope(self, xp: Namespace, x: Scored) -> Array:
-        return xp.where(x.t > 0, x.t * x.error, -self.alpha * fading_slope(xp, x.no, self.gamma))
+        return mix(self._positive(xp, x), x.t * x.error, -self.alpha * fading_slope(xp, x.no, self.gamma))
+
+    def _positive(self, xp: Namespace, x: Scored) -> Array:
+        return xp.astype(x.t > 0, x.t.dtype)

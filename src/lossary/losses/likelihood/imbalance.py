@@ -19,7 +19,7 @@ from lossary.array.primitives import (
     stop_gradient,
 )
 from lossary.core.families import BalancedLoss, ForegroundMean, LikelihoodLoss, SigmoidLoss
-from lossary.core.families.answer import Scored
+from lossary.core.families.answer import Answer, Scored
 from lossary.core.families.classification import ClassBatch
 from lossary.core.families.sigmoid import fading, fading_slope
 from lossary.core.loss import loss
@@ -144,27 +144,25 @@ class AsymmetricLoss(ForegroundMean, SigmoidLoss):
     clip: float = option(default=0.05, low=0, below=1)
 
     def values(self, xp: Namespace, x: Scored) -> Array:
-        if self.clip == 0:
-            return mix(x.t, fading(xp, x.yes, self.gamma_pos), fading(xp, x.no, self.gamma_neg))
-        p = self._shifted(xp, x)
-        return mix(x.t, fading(xp, x, self.gamma_pos), -power(xp, p, self.gamma_neg) * xp.log1p(-p))
+        return mix(x.t, fading(xp, self._yes(x), self.gamma_pos), fading(xp, self._no(x), self.gamma_neg))
 
     def slope(self, xp: Namespace, x: Scored) -> Array:
+        positive, no, gamma = fading_slope(xp, self._yes(x), self.gamma_pos), self._no(x), self.gamma_neg
         if self.clip == 0:
-            return mix(x.t, fading_slope(xp, x.yes, self.gamma_pos), -fading_slope(xp, x.no, self.gamma_neg))
-        p = self._shifted(xp, x)
-        if self.gamma_neg >= 1:
-            steeper = self.gamma_neg * power(xp, p, self.gamma_neg - 1.0) * xp.log1p(-p)
-            by_p = power(xp, p, self.gamma_neg) / (1.0 - p) - steeper
-        else:  # p^(γ-1)·ln(1-p) as p^γ·(ln(1-p)/p), whose second factor is -1 at 0
-            steeper = self.gamma_neg * divide(xp, xp.log1p(-p), p, fill=-1.0)
-            by_p = power(xp, p, self.gamma_neg) * (1.0 / (1.0 - p) - steeper)
-        negative = xp.where(x.p > self.clip, by_p * (x.p * x.miss), 0.0)
-        return mix(x.t, fading_slope(xp, x, self.gamma_pos), negative)
+            return mix(x.t, positive, -fading_slope(xp, no, gamma))
+        if gamma > 1:
+            by_p = power(xp, no.miss, gamma - 1.0) * (no.miss / no.p - gamma * no.log_p)
+        else:  # p^(γ-1)·ln(1-p) as p^γ·(ln(1-p)/p), whose second factor is -1 at 0; the slope below the cut is 0
+            by_p = power(xp, no.miss, gamma) * (1.0 / no.p - gamma * divide(xp, no.log_p, no.miss, fill=-1.0))
+            by_p = xp.where(no.miss > 0, by_p, 0.0)
+        return mix(x.t, positive, by_p * (x.p * x.miss))
 
-    def _shifted(self, xp: Namespace, x: Scored) -> Array:
-        """p_m, with slope 0 where it is cut off."""
-        return xp.where(x.p > self.clip, x.p - self.clip, 0.0)
+    def _yes(self, x: Scored) -> Answer:
+        return x.yes if self.clip == 0 else x
+
+    def _no(self, x: Scored) -> Answer:
+        """The answer no, of probability 1 - p_m."""
+        return x.no if self.clip == 0 else x.less(self.clip)
 
 
 @loss(

@@ -84,7 +84,7 @@ class ClassBalancedLoss(LikelihoodLoss):
     def values(self, xp: Namespace, answer: Answer) -> Array:
         return focal(xp, answer, self.gamma)
 
-    def slope(self, xp: Namespace, answer: Answer) -> Array:
+    def slope(self, xp: Namespace, answer: Answer) -> Array | float:
         return focal_slope(xp, answer, self.gamma)
 
 
