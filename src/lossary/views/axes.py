@@ -245,9 +245,21 @@ def axes_of(loss: Loss) -> tuple[Axis, ...]:
     """The axes that a loss has a curve over; a sum has those that all its parts have."""
     if isinstance(loss, SumLoss):
         return _shared([axes_of(part) for part in parts(loss)])
-    if loss.operands:
+    if loss.needed_operands() and not isinstance(loss, PointwiseLoss):
         return ()
     return next((axes for family, axes in AXES.items() if isinstance(loss, family)), ())
+
+
+def held(loss: Loss) -> tuple[str, ...]:
+    """The operands that a curve holds at 1."""
+    return tuple(dict.fromkeys(name for part in parts(loss) for name in part.needed_operands()))
+
+
+def scene(losses: Sequence[Loss], axis: Axis) -> str:
+    """What a picture of these losses holds fixed; empty where that is nothing."""
+    reads = any(part.reads_target for loss in losses for part in parts(loss))
+    ones = dict.fromkeys(f"{name} 1" for loss in losses for name in held(loss))
+    return "; ".join([axis.scene] * bool(axis.scene and reads) + list(ones))
 
 
 def _shared(axes: Sequence[tuple[Axis, ...]]) -> tuple[Axis, ...]:
