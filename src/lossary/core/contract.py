@@ -304,3 +304,15 @@ def looks_like_probabilities(name: str, logits: Array, axis: int | None, where: 
         + (f" and sum to 1 along axis {axis}" if axis is not None else "")
         + "; these look like probabilities. Pass the values before the softmax or sigmoid, or set from_logits=False."
     )
+
+
+def looks_like_classes_last(name: str, shape: Shape, axis: int | None) -> None:
+    """Refuses an image whose last axis is so short beside the others that it must be that of the classes."""
+    if axis != 1 or len(shape) < 4 or any(n is None for n in shape):
+        return
+    *others, last = (n or 0 for n in shape[1:])
+    if 2 * last <= min(others):
+        raise ValueError(
+            f"{name}: `prediction` has shape {shape} with {others[0]} classes on axis 1, but the last axis is much "
+            f"shorter than the others; the {last} classes seem to be there. Pass class_axis=-1, or move the axis."
+        )

@@ -106,12 +106,14 @@ class Loss(abc.ABC):
     family_name: ClassVar[str] = ""
     """What the losses of this family are functions of, in one word: `lossary list --family` takes it."""
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
-    operands: ClassVar[tuple[str, ...]] = ()
-    """Names of what the call takes beyond prediction and target."""
     reads_target: ClassVar[bool] = True
     """Whether there is a target at all: a loss of the prediction alone takes any, and reads none."""
-    reads: ClassVar[str] = ""
-    """What the loss reads of a shared batch; the parts of a sum tell each other, so that it is computed once."""
+    operands: ClassVar[tuple[str, ...]] = ()
+    """Names of what the call takes beyond prediction and target."""
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Those of the operands that the call may leave out."""
+    shared: ClassVar[tuple[str, ...]] = ()
+    """Those that belong to no sample: the weights of a classifier, learned scales, the step of the training."""
 
     reduction: Reduction = option(default="mean")
     empty: Empty = option(default="zero")
@@ -147,9 +149,19 @@ class Loss(abc.ABC):
         return snake(cls.__name__)
 
     @property
+    def reads(self) -> str:
+        """What the loss reads of a shared batch; the parts of a sum tell each other, so that it is computed once."""
+        return ""
+
+    @property
     def decomposable(self) -> bool:
         """Whether statistics of shards add up to those of the whole batch."""
         return True
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The operands that a call of this loss may have: those of its class, unless its options rule some out."""
+        return self.operands
 
     # --- the call -------------------------------------------------------------------------------------------------
 
@@ -225,7 +237,7 @@ class Loss(abc.ABC):
     ) -> Any:
         """The checked batch that `evaluate` understands."""
         name = type(self).__name__
-        contract.operands(name, self.taken_operands(), operands, needed=self.needed_operands())
+        contract.operands(name, self.takes, operands, needed=tuple(o for o in self.takes if o not in self.optional))
         if not self.reads_target:
             target = None
         elif target is None:
@@ -235,14 +247,6 @@ class Loss(abc.ABC):
         )
         dtype = contract.compute_dtype(name, xp, prediction)
         return self.encode(contract.Arguments(name, xp, dtype, prediction, others))
-
-    def taken_operands(self) -> tuple[str, ...]:
-        """Those of `operands` that the call may have; can depend on options."""
-        return self.operands
-
-    def needed_operands(self) -> tuple[str, ...]:
-        """Those that it must have."""
-        return ()
 
     def encode(self, given: contract.Arguments) -> Any:
         """The family's quantity, cast to the compute dtype and not yet touched by a formula."""
@@ -288,6 +292,17 @@ class Loss(abc.ABC):
         return SumLoss.of(self) * weight
 
     __rmul__ = __mul__
+
+    def on(self, output: str) -> Loss:
+        """This loss of one output of a model that has several; predictions and targets come in dicts.
+
+        >>> import lossary
+        >>> lossary.CIoULoss().on("boxes") + lossary.FocalLoss("multiclass").on("classes")
+        CIoULoss().on('boxes') + FocalLoss('multiclass').on('classes')
+        """
+        from lossary.core.compound import OutputLoss
+
+        return OutputLoss(self, output)
 
     def to_dict(self) -> dict[str, Any]:
         """The class name and the options, of plain types that JSON can hold; `from_dict` reads it back."""

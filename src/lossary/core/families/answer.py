@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import log_sigmoid, mix, sigmoid
+from lossary.array.primitives import focal, focal_slope, log_sigmoid, mix, sigmoid
 from lossary.core.once import once
 
 
@@ -20,6 +20,14 @@ class Answer:
     @once
     def miss(self) -> Array:
         return -self.xp.expm1(self.log_p)
+
+    def fading(self, gamma: float) -> Array:
+        """-(1-p)^γ ln p: the term of the focal loss."""
+        return focal(self.xp, self.log_p, gamma, self.miss)
+
+    def fading_slope(self, gamma: float) -> Array | float:
+        """Its derivative by ln p."""
+        return focal_slope(self.xp, self.log_p, gamma, self.miss)
 
 
 class Logit(Answer):

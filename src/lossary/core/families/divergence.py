@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import apply_where, log_softmax, sizes, tiny
+from lossary.array.primitives import apply_where, length, log_softmax, sizes, tiny
 from lossary.core import contract
 from lossary.core.families.elements import class_indices, keep, rank, weighted
 from lossary.core.loss import Loss, Taxonomy, family
@@ -56,11 +56,7 @@ class DivergenceLoss(Loss):
 
     def preparation_key(self) -> tuple[Any, ...]:
         forms = (self.prediction_form, self.target_form if self.reads_target else None)
-        return ("distributions", self.class_axis, *forms, self.needed_operands())
-
-    def needed_operands(self) -> tuple[str, ...]:
-        """All that it takes; `"labels"` are the true classes."""
-        return self.taken_operands()
+        return ("distributions", self.class_axis, *forms, self.takes)
 
     def encode(self, given: contract.Arguments) -> Distributions:
         name, xp, dtype, prediction, others = given.name, given.xp, given.dtype, given.prediction, given.others
@@ -74,7 +70,7 @@ class DivergenceLoss(Loss):
         counted, weight = given.places(shape)
         labels = None
         if "labels" in others:
-            classes = sizes(prediction)[axis]
+            classes = length(prediction, axis)
             labels, counted = class_indices(xp, name, "labels", others["labels"], shape, classes, counted)
         logs: list[Array] = []
         for argument, x, form in sides:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from typing import Any, ClassVar
 
-from lossary.array.namespace import Array, Namespace, eager, on_cpu
+from lossary.array.namespace import Array, Namespace, eager, is_array, on_cpu
 from lossary.array.primitives import elementwise, sizes
 from lossary.core import contract
 from lossary.core.loss import Loss, family
@@ -89,16 +89,23 @@ def keep(xp: Namespace, counted: Array | None, x: Array, axis: int | None = None
     return xp.where(counted if axis is None else xp.expand_dims(counted, axis=axis), x, fill)
 
 
-def class_indices(
-    xp: Namespace, name: str, argument: str, labels: Array, shape: contract.Shape, classes: int | None, counted: Any
-) -> tuple[Array, Array | None]:
-    """Labels of the shape of the places as valid indices, and the places that count."""
+def integer_labels(xp: Namespace, name: str, argument: str, labels: Array, shape: contract.Shape) -> Array:
+    """Integer labels of the shape of the places."""
     if not contract.agree(sizes(labels), shape):
         raise ValueError(f"{name}: `{argument}` has shape {sizes(labels)}; expected class indices of shape {shape}")
     if not contract.is_integer(labels):
         raise TypeError(f"{name}: class indices must be integers; `{argument}` has dtype {labels.dtype}")
-    labels = wide(xp, labels)
-    counted = in_range(xp, name, argument, labels, 0, (classes or 1) - 1, None, counted)
+    return wide(xp, labels)
+
+
+def class_indices(
+    xp: Namespace, name: str, argument: str, labels: Array, shape: contract.Shape, classes: Any, counted: Any
+) -> tuple[Array, Array | None]:
+    """Labels of the shape of the places as valid indices, and the places that count. The number of classes is a 0-d
+    tensor where TensorFlow does not know it yet."""
+    labels = integer_labels(xp, name, argument, labels, shape)
+    high = xp.astype(classes - 1, labels.dtype) if is_array(classes) else classes - 1
+    counted = in_range(xp, name, argument, labels, 0, high, None, counted)
     return index_or_zero(xp, counted, labels), counted
 
 
@@ -108,7 +115,7 @@ def wide(xp: Namespace, labels: Array) -> Array:
 
 
 def in_range(
-    xp: Namespace, name: str, argument: str, labels: Array, low: int, high: int, ignored: int | None, counted: Any
+    xp: Namespace, name: str, argument: str, labels: Array, low: int, high: Any, ignored: int | None, counted: Any
 ) -> Array | None:
     """The places that count, by their labels. One out of range raises where that costs no wait; elsewhere its place
     does not count, because the alternative is to read foreign memory."""

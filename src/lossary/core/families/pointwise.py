@@ -62,9 +62,6 @@ class PointwiseLoss(ElementLoss):
         domains = tuple(self.domain(argument) for argument in ("prediction", "target", *self.operands))
         return ("pointwise", self.operands, domains, self.unreduced((2, 3)))
 
-    def needed_operands(self) -> tuple[str, ...]:
-        return self.operands
-
     def encode(self, given: contract.Arguments) -> Pair:
         name, xp, prediction = given.name, given.xp, given.prediction
         pair = {"prediction": prediction, **{a: given.others[a] for a in ("target", *self.operands)}}

@@ -6,8 +6,8 @@ import abc
 from typing import ClassVar, Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import elementwise, power
-from lossary.core.families.answer import Answer, Scored
+from lossary.array.primitives import elementwise
+from lossary.core.families.answer import Scored
 from lossary.core.families.classification import ClassBatch, ProbabilityLoss, by_class
 from lossary.core.families.elements import times, weighted
 from lossary.core.loss import Taxonomy, family
@@ -25,7 +25,6 @@ class SigmoidLoss(ProbabilityLoss):
 
     family_name: ClassVar[str] = "likelihood"
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
-    reads: ClassVar[str] = "scores"
 
     task: Literal["binary", "multilabel"] = option(default="binary", kw_only=False)
 
@@ -47,19 +46,3 @@ class SigmoidLoss(ProbabilityLoss):
 
     def evaluate(self, batch: ClassBatch) -> Terms:
         return weighted(batch.xp, self.formula(batch), batch.counted, self.place_weight(batch))
-
-
-# --- the term that several of these losses are made of, and its derivative ------------------------------------------
-
-
-def fading(xp: Namespace, answer: Answer, gamma: float) -> Array:
-    """-(1-p)^γ ln p: the term of the focal loss."""
-    return -answer.log_p if gamma == 0 else -power(xp, answer.miss, gamma) * answer.log_p
-
-
-def fading_slope(xp: Namespace, answer: Answer, gamma: float) -> Array:
-    """The derivative of `fading` by the logit of the answer; by that of the other answer it is minus this."""
-    if gamma == 0:
-        return -answer.miss
-    # where p has lost its digits it is next to nothing beside miss
-    return power(xp, answer.miss, gamma) * (gamma * (1.0 - answer.miss) * answer.log_p - answer.miss)

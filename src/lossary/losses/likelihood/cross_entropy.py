@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import divide, power
 from lossary.core.families import ForegroundMean, LikelihoodLoss
 from lossary.core.families.answer import Answer
 from lossary.core.loss import loss
@@ -168,27 +167,10 @@ class FocalLoss(ForegroundMean, LikelihoodLoss):
         return self.alpha if isinstance(self.alpha, tuple) else None
 
     def values(self, xp: Namespace, answer: Answer) -> Array:
-        return focal(xp, answer, self.gamma)
+        return answer.fading(self.gamma)
 
     def slope(self, xp: Namespace, answer: Answer) -> Array | float:
-        return focal_slope(xp, answer, self.gamma)
-
-
-def focal(xp: Namespace, answer: Answer, gamma: float) -> Array:
-    """-(1-p)^γ ln p."""
-    return -answer.log_p if gamma == 0 else -power(xp, answer.miss, gamma) * answer.log_p
-
-
-def focal_slope(xp: Namespace, answer: Answer, gamma: float) -> Array | float:
-    """The derivative of `focal` by log p."""
-    if gamma == 0:
-        return -1.0
-    # where p has lost its digits it is next to nothing beside miss
-    miss, pull = answer.miss, gamma * (1.0 - answer.miss) * answer.log_p
-    if gamma >= 1:
-        return power(xp, miss, gamma - 1.0) * (pull - miss)
-    # for γ < 1 the power grows without bound as p → 1, and log p beats it: the limit is 0
-    return power(xp, miss, gamma) * (divide(xp, pull, miss) - 1.0)
+        return answer.fading_slope(self.gamma)
 
 
 @loss(

@@ -8,7 +8,6 @@ from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import mix, power, sign
 from lossary.core.families import ForegroundMean, LikelihoodLoss, SigmoidLoss
 from lossary.core.families.answer import Scored
-from lossary.core.families.sigmoid import fading, fading_slope
 from lossary.core.loss import loss
 from lossary.core.options import option
 
@@ -133,10 +132,10 @@ class VarifocalLoss(ForegroundMean, SigmoidLoss):
     gamma: float = option(default=2.0, low=0)
 
     def values(self, xp: Namespace, x: Scored) -> Array:
-        return mix(self._positive(xp, x), x.t * x.cross_entropy, self.alpha * fading(xp, x.no, self.gamma))
+        return mix(self._is_positive(xp, x), x.t * x.cross_entropy, self.alpha * x.no.fading(self.gamma))
 
     def slope(self, xp: Namespace, x: Scored) -> Array:
-        return mix(self._positive(xp, x), x.t * x.error, -self.alpha * fading_slope(xp, x.no, self.gamma))
+        return mix(self._is_positive(xp, x), x.t * x.error, -self.alpha * x.no.fading_slope(self.gamma) * x.p)
 
-    def _positive(self, xp: Namespace, x: Scored) -> Array:
+    def _is_positive(self, xp: Namespace, x: Scored) -> Array:
         return xp.astype(x.t > 0, x.t.dtype)

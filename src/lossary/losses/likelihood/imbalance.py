@@ -21,7 +21,6 @@ from lossary.array.primitives import (
 from lossary.core.families import BalancedLoss, ForegroundMean, LikelihoodLoss, SigmoidLoss
 from lossary.core.families.answer import Answer, Scored
 from lossary.core.families.classification import ClassBatch
-from lossary.core.families.sigmoid import fading, fading_slope
 from lossary.core.loss import loss
 from lossary.core.options import option
 from lossary.core.reduction import Terms, mean_statistics
@@ -144,12 +143,13 @@ class AsymmetricLoss(ForegroundMean, SigmoidLoss):
     clip: float = option(default=0.05, low=0, below=1)
 
     def values(self, xp: Namespace, x: Scored) -> Array:
-        return mix(x.t, fading(xp, self._yes(x), self.gamma_pos), fading(xp, self._no(x), self.gamma_neg))
+        return mix(x.t, self._yes(x).fading(self.gamma_pos), self._no(x).fading(self.gamma_neg))
 
     def slope(self, xp: Namespace, x: Scored) -> Array:
-        positive, no, gamma = fading_slope(xp, self._yes(x), self.gamma_pos), self._no(x), self.gamma_neg
+        positive = self._yes(x).fading_slope(self.gamma_pos) * x.miss
+        no, gamma = self._no(x), self.gamma_neg
         if self.clip == 0:
-            return mix(x.t, positive, -fading_slope(xp, no, gamma))
+            return mix(x.t, positive, -no.fading_slope(gamma) * x.p)
         if gamma > 1:
             by_p = power(xp, no.miss, gamma - 1.0) * (no.miss / no.p - gamma * no.log_p)
         else:  # p^(γ-1)·ln(1-p) as p^γ·(ln(1-p)/p), whose second factor is -1 at 0; the slope below the cut is 0

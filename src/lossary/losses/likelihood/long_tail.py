@@ -14,7 +14,6 @@ from lossary.core.families.classification import ClassBatch, class_vector
 from lossary.core.families.elements import rank
 from lossary.core.loss import loss
 from lossary.core.options import option
-from lossary.losses.likelihood.cross_entropy import focal, focal_slope
 
 
 @loss(
@@ -82,10 +81,10 @@ class ClassBalancedLoss(LikelihoodLoss):
         return (weights[1], weights[0]) if self.task == "binary" else (weights, weights)
 
     def values(self, xp: Namespace, answer: Answer) -> Array:
-        return focal(xp, answer, self.gamma)
+        return answer.fading(self.gamma)
 
     def slope(self, xp: Namespace, answer: Answer) -> Array | float:
-        return focal_slope(xp, answer, self.gamma)
+        return answer.fading_slope(self.gamma)
 
 
 @loss(
