@@ -34,6 +34,8 @@ def test_cross_entropy():
     close(L.CrossEntropyLoss(reduction="none")(z, t), optax.losses.softmax_cross_entropy_with_integer_labels(z, t))
     z, p = arrays(distributions)
     close(L.CrossEntropyLoss(reduction="none")(z, p), optax.losses.softmax_cross_entropy(z, p))
+    poly = optax.losses.poly_loss_cross_entropy
+    close(L.PolyLoss(epsilon=1.5, reduction="none")(z, p), poly(z, p, epsilon=1.5))
 
 
 def test_binary():

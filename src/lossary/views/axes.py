@@ -94,6 +94,11 @@ def _residual(loss: Loss, error: float) -> Pair:
     return np.array([[target + error]]), np.array([[target]])
 
 
+def _variance(loss: Loss) -> dict[str, NDArray[Any]]:
+    """Where the loss takes a variance it is 1."""
+    return {"variance": np.ones((1, 1))} if any("variance" in part.takes for part in parts(loss)) else {}
+
+
 def _scores(loss: Loss, score: float) -> Pair:
     """One place whose true answer has this score, and whose other classes have 0."""
     task = _task(loss)
@@ -200,7 +205,15 @@ def _sigmoid(z: float) -> float:
 
 
 ERROR = Axis(
-    "e", "error e = prediction − target", "slope dℓ/de", "", limits=(-3, 3), pair=_residual, open=True, length=True
+    "e",
+    "error e = prediction − target",
+    "slope dℓ/de",
+    "",
+    limits=(-3, 3),
+    pair=_residual,
+    operands=_variance,
+    open=True,
+    length=True,
 )
 MARGIN = Axis(
     "m",
@@ -361,6 +374,14 @@ def axes_of(loss: Loss) -> tuple[Axis, ...]:
 def _needed(loss: Loss) -> tuple[str, ...]:
     """The operands without which the loss has no value."""
     return tuple(name for name in loss.takes if name not in loss.optional)
+
+
+def scene(losses: Sequence[Loss], axis: Axis) -> str:
+    """What a picture of these losses holds fixed; empty where that is nothing."""
+    every = [part for loss in losses for part in parts(loss)]
+    if any("variance" in part.takes for part in every):
+        return "variance 1"
+    return axis.scene if any(part.reads_target for part in every) else ""
 
 
 def _shared(axes: Sequence[tuple[Axis, ...]]) -> tuple[Axis, ...]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Callable
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
+from typing import ClassVar, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from lossary.array.primitives import divide, sizes, sqrt, stop_gradient
 from lossary.core import contract
 from lossary.core.families.elements import keep, weighted
 from lossary.core.loss import Loss, Taxonomy, family
+from lossary.core.once import once
 from lossary.core.options import option
 from lossary.core.reduction import Terms
 
@@ -35,24 +35,6 @@ class Corners(NamedTuple):
     @property
     def height(self) -> Array:
         return self.y2 - self.y1
-
-
-T = TypeVar("T")
-
-
-class once(Generic[T]):  # noqa: N801 (it is written as `property` is)
-    """A property that is computed at its first use: `functools.cached_property` without the lock of Python 3.11, which
-    torch.compile cannot follow."""
-
-    def __init__(self, compute: Callable[[Any], T]) -> None:
-        self.compute = compute
-        self.name = compute.__name__
-        self.__doc__ = compute.__doc__
-
-    def __get__(self, instance: Any, owner: type | None = None) -> T:
-        value = self.compute(instance)
-        setattr(instance, self.name, value)  # found there from now on, before this descriptor
-        return value
 
 
 class BoxPair:

@@ -12,6 +12,7 @@ from lossary.array.primitives import (
     along,
     class_sums,
     divide,
+    focal,
     log_odds,
     log_sigmoid,
     numbers,
@@ -28,7 +29,6 @@ from lossary.core.families.elements import rank, times, weighted
 from lossary.core.loss import Loss, family, loss
 from lossary.core.options import option
 from lossary.core.reduction import Mean, Terms, finalize_mean, mean_statistics
-from lossary.losses.likelihood.cross_entropy import focal
 from lossary.losses.region.overlap import DiceLoss, TverskyLoss
 
 
