@@ -1,7 +1,8 @@
 """The families: a loss is a formula on one quantity, and what it takes to get there is done once, here."""
 
 from lossary.core.families.balanced import BalancedLoss
-from lossary.core.families.box import BoxLoss, BoxPair
+from lossary.core.families.box import BoxLoss
+from lossary.core.families.box_pair import BoxPair
 from lossary.core.families.classification import ClassBatch, ClassificationLoss, Task
 from lossary.core.families.divergence import DivergenceLoss
 from lossary.core.families.foreground import ForegroundMean

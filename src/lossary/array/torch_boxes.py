@@ -1,0 +1,232 @@
+"""The geometry of pairs of boxes for eager torch, with one gradient written by hand.
+
+Autograd would keep some thirty arrays and visit each twice. Here the graph keeps the boxes alone, and the backward pass
+works the lengths out again. Two things make it fast: coordinates lie in rows, because columns of an (N, 4) tensor do
+not fill vector registers, and no comparison or `where` is needed, which cost several times what a multiplication does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class BoxGeometry(torch.autograd.Function):
+    """IoU, hull gap, centre distance, side distance and aspect penalty of boxes (..., 4), differentiable by the first.
+
+    They are the properties of these names of `BoxPair`, and `portable` is their definition there. Gradients of the
+    gradient, and forward mode, differentiate that from the saved boxes.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        portable: Callable[[str, Tensor, Tensor], tuple[Tensor, ...]], format: str, prediction: Tensor, target: Tensor
+    ) -> tuple[Tensor, ...]:
+        lengths = _lengths(_corners(_rows(prediction), format), _corners(_rows(target), format))
+        shape = prediction.shape[:-1]
+        return tuple(measure.reshape(shape) for measure in _measures(lengths))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        ctx.portable, ctx.format, prediction, target = inputs
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(prediction, target)
+        ctx.save_for_forward(prediction, target)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        prediction, target = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            measures = ctx.portable(ctx.format, prediction, target)
+            pairs = [(m, g) for m, g in zip(measures, gradients, strict=True) if g is not None]
+            with_gradient, given = zip(*pairs, strict=True)
+            gradient = torch.autograd.grad(with_gradient, prediction, given, create_graph=True, materialize_grads=True)
+            return None, None, gradient[0], None
+        flat = [None if g is None else g.reshape(-1) for g in gradients]
+        return None, None, _gradient(prediction, target, ctx.format, *flat), None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor, ...]:
+        prediction, target = ctx.saved_tensors
+        tangent = tangents[2]
+        assert tangent is not None
+        leaf = prediction.detach().requires_grad_()
+        with torch.enable_grad():
+            measures = ctx.portable(ctx.format, leaf, target)
+            # each measure is that of one pair, so the gradient of the sum holds the derivatives of all
+            slopes = [
+                torch.autograd.grad(m.sum(), leaf, retain_graph=True, materialize_grads=True)[0] for m in measures
+            ]
+        return tuple((slope * tangent).sum(-1) for slope in slopes)
+
+
+class _Lengths(NamedTuple):
+    """Lengths along x and y as rows (2, N), in units of the longer side of the enclosing box; see `BoxPair`."""
+
+    own: Tensor
+    other: Tensor
+    shared: Tensor  # of the intersection; negative where there is none
+    hull: Tensor
+    offset: Tensor  # of the centres
+    ends: tuple[Tensor, Tensor]  # lower and upper ends less the target's, in the caller's unit: their signs are read
+    scale: Tensor  # (N,)
+
+
+def _rows(boxes: Tensor) -> Tensor:
+    """The numbers of boxes in memory of their own, (2, 2, N): first or second two of a box, x or y, pair.
+
+    (Copying a matrix to its transpose goes through a path of torch's that takes four times as long.)
+    """
+    return boxes.reshape(-1, 2, 2).permute(1, 2, 0).clone(memory_format=torch.contiguous_format)
+
+
+def _corners(rows: Tensor, format: str) -> tuple[Tensor, Tensor]:
+    """Lower and upper ends (2, N) in place of the numbers of a format; negative sides become 0."""
+    low, high = rows.unbind()
+    if format == "xyxy":
+        torch.maximum(low, high, out=high)
+        return low, high
+    high.clamp_(min=0)
+    if format == "cxcywh":
+        low.sub_(high, alpha=0.5)
+    high.add_(low)
+    return low, high
+
+
+def _lengths(prediction: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> _Lengths:
+    (low, high), (low_t, high_t) = prediction, target
+    hull = torch.maximum(high, high_t).sub_(torch.minimum(low, low_t))
+    shared = torch.minimum(high, high_t).sub_(torch.maximum(low, low_t))
+    own, other = high - low, high_t - low_t
+    ends = (low - low_t, high - high_t)
+    offset = (ends[0] + ends[1]).div_(2)
+    scale = torch.maximum(hull[0], hull[1]).clamp_(min=_tiny(hull))  # two equal points have no scale
+    for length in (own, other, shared, hull, offset):
+        length.div_(scale)
+    return _Lengths(own, other, shared, hull, offset, ends, scale)
+
+
+def _measures(x: _Lengths) -> tuple[Tensor, ...]:
+    tiny = _tiny(x.scale)
+    inter, union = _areas(x)
+    iou = _iou(x, inter, union)
+    area = x.hull[0] * x.hull[1]
+    gap = (area - union).div_(area.clamp_(min=tiny))
+    distance = _squared(x.offset).div_(_squared(x.hull).clamp_(min=tiny))
+    sides = _squared((x.own - x.other).div_(x.hull.clamp(min=tiny)))
+    turn, alpha = _aspect(x, iou)
+    return iou, gap, distance, sides, turn.square_().mul_(4 / math.pi**2).mul_(alpha)
+
+
+def _areas(x: _Lengths) -> tuple[Tensor, Tensor]:
+    """Of intersection and union."""
+    width, height = x.shared.clamp(min=0)
+    inter = width * height
+    return inter, (x.own[0] * x.own[1]).addcmul_(x.other[0], x.other[1]).sub_(inter)
+
+
+def _iou(x: _Lengths, inter: Tensor, union: Tensor) -> Tensor:
+    """Boxes are equal where the intersection is the hull; then the quotient is 1 even if both areas are 0."""
+    tiny = _tiny(union)
+    apart = (x.hull - x.shared).sum(0).sign_()
+    return torch.maximum(inter, (1 - apart).mul_(tiny)).div_(union.clamp(min=tiny))
+
+
+def _aspect(x: _Lengths, iou: Tensor) -> tuple[Tensor, Tensor]:
+    """The difference of the angles arctan(w/h), 0 where one box is a point, and CIoU's α."""
+    turn = torch.atan2(x.own[0], x.own[1]).sub_(torch.atan2(x.other[0], x.other[1]))
+    turn.mul_((x.own[0] + x.own[1]).sign_()).mul_((x.other[0] + x.other[1]).sign_())
+    v = turn.square().mul_(4 / math.pi**2)
+    return turn, v / (1 - iou).add_(v).clamp_(min=_tiny(v))
+
+
+def _gradient(
+    prediction: Tensor,
+    target: Tensor,
+    format: str,
+    of_iou: Tensor | None,
+    of_gap: Tensor | None,
+    of_distance: Tensor | None,
+    of_sides: Tensor | None,
+    of_aspect: Tensor | None,
+) -> Tensor:
+    """The gradient by the predicted boxes, from those by the measures (N,)."""
+    rows = _rows(prediction)
+    negative = (rows[1] - rows[0] if format == "xyxy" else rows[1].clone()).clamp_(max=0).sign_()
+    x = _lengths(_corners(rows, format), _corners(_rows(target), format))
+    own, shared, hull, offset = _by_lengths(x, of_iou, of_gap, of_distance, of_sides, of_aspect)
+    # the lower end of the intersection is the prediction's where that is the greater one, that of the hull where it is
+    # the less: with s the sign of the difference, d(shared)/d(low) = -(1+s)/2 and d(hull)/d(low) = -(1-s)/2
+    stretch, trade, move = own + (shared + hull) / 2, (shared - hull) / 2, offset / 2
+    low = (move - stretch - x.ends[0].sign_() * trade) / x.scale
+    high = (move + stretch - x.ends[1].sign_() * trade) / x.scale
+    if format == "xyxy":  # both ends of an inverted box are its first corner
+        lost = negative * high
+        low, high = low - lost, high + lost
+    else:  # a negative side counts as 0, whatever it is
+        side = high if format == "xywh" else (high - low) / 2
+        low, high = low + high, side * (1 + negative)
+    return torch.stack([low, high]).permute(2, 0, 1).reshape(prediction.shape)
+
+
+def _by_lengths(
+    x: _Lengths,
+    of_iou: Tensor | None,
+    of_gap: Tensor | None,
+    of_distance: Tensor | None,
+    of_sides: Tensor | None,
+    of_aspect: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The gradients (2, N) by own side, shared side, side of the hull and offset."""
+    by_own = by_shared = by_hull = by_offset = torch.zeros_like(x.scale)
+    inter, union = _areas(x)
+    iou = _iou(x, inter, union)
+    if of_iou is not None or of_gap is not None:
+        by_inter = by_area = torch.zeros_like(x.scale)
+        if of_iou is not None:  # d(I/U) = (1+IoU)/U dI - IoU/U dA, because U = A + A' - I
+            slope = of_iou * _inverse(union)
+            by_inter, by_area = (1 + iou) * slope, -iou * slope
+        if of_gap is not None:  # d(1 - U/C) = (dI - dA)/C + U/C² dC
+            inverse = _inverse(x.hull[0] * x.hull[1])
+            slope = of_gap * inverse
+            by_inter, by_area = by_inter + slope, by_area - slope
+            by_hull = slope * (union * inverse) * x.hull.flip(0)
+        meets = x.shared.sign().add_(1).div_(2)
+        by_shared = by_inter * meets * x.shared.clamp(min=0).flip(0)
+        by_own = by_area * x.own.flip(0)
+    if of_distance is not None:
+        inverse = _inverse(_squared(x.hull))
+        slope = 2 * of_distance * inverse
+        by_offset = slope * x.offset
+        by_hull = by_hull - slope * (_squared(x.offset) * inverse) * x.hull
+    if of_sides is not None:
+        inverse = _inverse(x.hull)
+        share = (x.own - x.other) * inverse
+        slope = 2 * of_sides * share * inverse
+        by_own, by_hull = by_own + slope, by_hull - slope * share
+    if of_aspect is not None:  # d arctan(w/h) = (h dw - w dh)/(w² + h²)
+        turn, alpha = _aspect(x, iou)
+        slope = of_aspect * (alpha * turn * (8 / math.pi**2) / _squared(x.own).clamp_(min=_tiny(turn)))
+        by_own = by_own + torch.stack([slope * x.own[1], -slope * x.own[0]])
+    return by_own, by_shared, by_hull, by_offset
+
+
+def _squared(rows: Tensor) -> Tensor:
+    """The squared length of vectors."""
+    return (rows[0] * rows[0]).addcmul_(rows[1], rows[1])
+
+
+def _inverse(x: Tensor) -> Tensor:
+    """1/x for x > 0, and 0 for 0."""
+    return x.sign().div_(x.clamp(min=_tiny(x)))
+
+
+def _tiny(x: Tensor) -> float:
+    """The smallest normal number: what is divided by it is 0."""
+    return torch.finfo(x.dtype).tiny
