@@ -28,6 +28,7 @@ from lossary.core.families import (
     MarginLoss,
     PointwiseLoss,
     ResidualLoss,
+    RotatedBoxLoss,
     SigmoidLoss,
 )
 from lossary.core.families.region import OverlapLoss
@@ -343,6 +344,10 @@ def _box(loss: Any, batch: Batch, place: tuple[int, ...], constants: Batch | Non
     return _formula(loss)(loss, prediction, target, **held), mass
 
 
+def _rotated_box(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    return _formula(loss)(loss, numbers(batch.prediction[place]), numbers(batch.target[place])), 1
+
+
 PLACE: dict[type[Loss], Callable[..., tuple[Any, Any]]] = {
     ResidualLoss: _residual,
     PointwiseLoss: _pointwise,
@@ -351,6 +356,7 @@ PLACE: dict[type[Loss], Callable[..., tuple[Any, Any]]] = {
     MarginLoss: _margin,
     DivergenceLoss: _divergence,
     BoxLoss: _box,
+    RotatedBoxLoss: _rotated_box,
 }
 """Value (with its class weight) and weight of one place, by family."""
 

@@ -35,7 +35,7 @@ def formula(cls: type[Loss]) -> Callable[[Callable[..., Any]], Callable[..., Any
     return enter
 
 
-from formulas import box, divergence, likelihood, margin, pointwise, region, residual, sigmoid  # noqa: E402
+from formulas import box, divergence, likelihood, margin, pointwise, region, residual, rotated, sigmoid  # noqa: E402
 
 __all__ = [
     "CONSTANTS",
@@ -50,5 +50,6 @@ __all__ = [
     "pointwise",
     "region",
     "residual",
+    "rotated",
     "sigmoid",
 ]

@@ -11,6 +11,7 @@ from lossary.core.families.margin import MarginLoss
 from lossary.core.families.pointwise import Pair, PointwiseLoss
 from lossary.core.families.region import Counts, RegionLoss
 from lossary.core.families.residual import ResidualLoss
+from lossary.core.families.rotated import GaussianPair, RotatedBoxLoss
 from lossary.core.families.sigmoid import SigmoidLoss
 
 __all__ = [
@@ -22,12 +23,14 @@ __all__ = [
     "Counts",
     "DivergenceLoss",
     "ForegroundMean",
+    "GaussianPair",
     "LikelihoodLoss",
     "MarginLoss",
     "Pair",
     "PointwiseLoss",
     "RegionLoss",
     "ResidualLoss",
+    "RotatedBoxLoss",
     "SigmoidLoss",
     "Task",
 ]
