@@ -12,6 +12,7 @@ import lossary
 from frameworks import RUN, tensors, to_numpy
 from inputs import Batch, defaults, draw, unreduced_shape
 from lossary.core.families import BoxLoss, ClassificationLoss
+from lossary.core.families.box import PairLoss
 from lossary.core.loss import Loss
 
 DEFAULTS = defaults()
@@ -64,7 +65,7 @@ def test_masked_nan_leaves_no_gradient(loss: Loss, framework: str) -> None:
     mask[0, ...] = False
     mask.flat[mask.size // 2] = False
     spoiled = batch.prediction.copy()
-    axis = 1 if batch.prediction.ndim > len(shape) and not hasattr(loss, "format") else len(shape)
+    axis = 1 if batch.prediction.ndim > len(shape) and not isinstance(loss, PairLoss) else len(shape)
     where = np.broadcast_to(np.expand_dims(mask, axis) if batch.prediction.ndim > len(shape) else mask, spoiled.shape)
     spoiled[~where] = np.nan
     masked = dataclasses.replace(batch, keywords={**batch.keywords, "mask": mask})

@@ -20,13 +20,17 @@ CLASSES = 7
 
 
 def compare(
-    study: Annotated[str, typer.Argument(help="segmentation or classification")],
+    study: Annotated[str, typer.Argument(help="segmentation, classification or detection")],
     losses: Annotated[
         str | None,
         typer.Option(
             help="Comma separated; options after ':', sums with '+', weights with '*': "
             "focal:gamma=1,dice+0.5*cross_entropy,cross_entropy:class_weight=balanced",
         ),
+    ] = None,
+    class_loss: Annotated[
+        str | None,
+        typer.Option(help="In detection, where --losses are those of the boxes: the loss of their classes. [focal]"),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Number of runs with each loss.")] = 2,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
@@ -36,8 +40,8 @@ def compare(
         Path | None,
         typer.Option(
             help="Your own .npz instead of the digits. Arrays: images (N, H, W) or (N, channels, H, W); masks "
-            "(N, H, W) for segmentation or labels (N,) for classification, integers from 0; optionally split (N,) of "
-            "train, validation, test, and classes, their names.",
+            "(N, H, W) for segmentation, labels (N,) for classification, or labels (N, M) and boxes (N, M, 4) for "
+            "detection, integers from 0; optionally split (N,) of train, validation, test, and classes, their names.",
         ),
     ] = None,
     out: Annotated[
@@ -58,6 +62,7 @@ def compare(
         comparison = run(
             losses,
             study=study,
+            class_loss=class_loss,
             data=data,
             seeds=seeds,
             epochs=epochs,

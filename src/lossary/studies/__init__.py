@@ -2,19 +2,21 @@
 
 >>> from lossary import studies
 >>> sorted(studies.STUDIES)
-['classification', 'segmentation']
+['classification', 'detection', 'segmentation']
 """
 
 from lossary.studies.comparison import STUDIES, compare
 from lossary.studies.data import Data, Split
+from lossary.studies.detection import detection_data
 from lossary.studies.digits import Canvas, classification_data, segmentation_data
 from lossary.studies.errors import InputError
 from lossary.studies.metrics import ClassMetric, Metric
 from lossary.studies.results import Comparison, Run
-from lossary.studies.study import Section, Study
+from lossary.studies.study import Beside, Section, Study
 
 __all__ = [
     "STUDIES",
+    "Beside",
     "Canvas",
     "ClassMetric",
     "Comparison",
@@ -27,5 +29,6 @@ __all__ = [
     "Study",
     "classification_data",
     "compare",
+    "detection_data",
     "segmentation_data",
 ]

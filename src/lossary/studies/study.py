@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lossary.core.loss import Loss
 from lossary.studies.data import Data
 from lossary.studies.metrics import ClassMetric, Metric
 from lossary.studies.results import Comparison
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from lossary.studies.training import Criterion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +25,19 @@ class Section:
     title: str
     lead: str  # one or two sentences above the pictures
     html: str  # trusted markup
+
+
+def _classes(classes: int) -> int:
+    return classes
+
+
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """The part of a criterion that is the same for all losses of a comparison."""
+
+    loss: str  # its spec, unless the user names another
+    task: str  # given to it if it asks for one
+    join: Callable[[Criterion, Loss], Criterion]  # what trains the model, from a loss that is compared and this one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,3 +61,5 @@ class Study:
     epochs: int
     batch_size: int
     learning_rate: float
+    outputs: Callable[[int], int] = _classes  # channels of the model's output, from the number of classes
+    beside: Beside | None = None  # where a model learns two things, and the losses compared are for one of them

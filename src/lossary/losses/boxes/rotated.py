@@ -97,7 +97,7 @@ class KLDBoxLoss(BoundedDistanceLoss):
     >>> import numpy as np, lossary
     >>> box = np.array([[0.0, 0, 4, 2, 0.3]])
     >>> round(float(lossary.KLDBoxLoss()(box * [1, 1, 2, 1, 1], box)), 4)  # D = (4 - 1 - ln 4)/2
-    0.3721
+    0.3717
     """
 
     def distance(self, xp: Namespace, pair: GaussianPair) -> Array:
