@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from lossary.core.compound import SumLoss
+from lossary.core.contract import checked
 from lossary.core.loss import Loss
 from lossary.studies import specs
 from lossary.studies.data import Data
@@ -130,7 +131,7 @@ def _check_loss(label: str, study: str, loss: Criterion, output: Tensor, y: Tens
     output = output.clone().requires_grad_()
     shapes = f"predictions {tuple(output.shape)} and targets {tuple(y.shape)}"
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), checked():
             value = copy.deepcopy(loss)(output, y)
     except Exception as error:
         raise InputError(f"the loss {label!r} does not suit {study}, with {shapes}: {_line(error)}") from error
