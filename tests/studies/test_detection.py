@@ -84,11 +84,12 @@ def test_the_criterion_is_the_sum_of_both_losses() -> None:
 def test_detections_are_sorted_and_suppressed() -> None:
     output = torch.full((2, 2 + 4, 4, 4), -20.0)
     output[:, 2:] = 0.5
-    output[0, 1, 1, 1], output[0, 1, 1, 2], output[0, 0, 3, 3] = 2.0, 1.0, 3.0
+    output[0, 1, 1, 1], output[0, 1, 1, 2], output[0, 0, 3, 3], output[0, 0, 1, 1] = 2.0, 1.0, 3.0, 0.0
     found = detect(output, overlap=0.3)
     assert found.shape == (2, 10, 6)
-    assert found[0, :, 0].tolist() == [0, 1] + 8 * [-1]  # the neighbour of the same class is gone
-    torch.testing.assert_close(found[0, :2, 5], torch.sigmoid(torch.tensor([3.0, 2.0])))
+    # the neighbour of the same class is gone, the other class at the same place is not
+    assert found[0, :, 0].tolist() == [0, 1, 0] + 7 * [-1]
+    torch.testing.assert_close(found[0, :3, 5], torch.sigmoid(torch.tensor([3.0, 2.0, 0.0])))
     assert (found[1, :, 0] == -1).all()
     middle = (found[0, 0, 1:3] + found[0, 0, 3:5]) / 2
     assert middle.tolist() == [3.5 * STRIDE, 3.5 * STRIDE]
