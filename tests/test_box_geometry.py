@@ -33,9 +33,9 @@ def edges(size: float) -> tuple[torch.Tensor, torch.Tensor]:
 def both(prediction: torch.Tensor, target: torch.Tensor, format: str) -> tuple[BoxPair, BoxPair, torch.Tensor]:
     """The pair as eager torch has it, the definition, and their leaf."""
     leaf = prediction.clone().requires_grad_()
-    native = box_pair(namespace(leaf), leaf, target, format)
+    native = box_pair(namespace(leaf), leaf, target, format, lambda: MEASURES)
     assert set(MEASURES) <= set(vars(native))
-    return native, BoxPair(namespace(leaf), leaf, target, format), leaf
+    return native, BoxPair.of(namespace(leaf), leaf, target, format), leaf
 
 
 @pytest.mark.parametrize("measure", MEASURES)

@@ -23,7 +23,7 @@ from lossary.array.namespace import convert as to_library
 from lossary.array.namespace import kind as library
 from lossary.array.primitives import sizes
 from lossary.core import contract
-from lossary.core.families.box_pair import BoxPair, Corners, Format, box_pair, corners
+from lossary.core.families.box_pair import BoxPair, Corners, Format, box_pair, corners, measures_read
 
 Kind: TypeAlias = Literal["iou", "giou", "diou", "ciou"]
 
@@ -141,13 +141,13 @@ def _measure(name: str, a: Array, b: Array, format: Format, pairwise: bool) -> A
                 f"{name}: `a` has shape {sizes(a)} and `b` {sizes(b)}; they must be equal. For every box of `a` "
                 "against every box of `b` pass pairwise=True."
             )
-        return measure(box_pair(xp, first, second, format))
+        return measure(box_pair(xp, first, second, format, lambda: measures_read(lambda _, pair: measure(pair))))
     if len(shape) != 1 or len(other) != 1:
         raise ValueError(f"{name}: pairwise takes (N, 4) and (M, 4); got {sizes(a)} and {sizes(b)}")
     columns = xp.expand_dims(second, axis=0)
 
     def rows(part: slice) -> Array:
-        return measure(box_pair(xp, xp.expand_dims(first[part, :], axis=1), columns, format))
+        return measure(BoxPair.of(xp, xp.expand_dims(first[part, :], axis=1), columns, format))
 
     n, m = shape[0], other[0]
     # compilers fuse the formula by themselves, and no array of all pairs but the result is ever made
@@ -317,7 +317,7 @@ def _overlap(kind: str, a: _Numbers, b: _Numbers) -> _Numbers:
     """The measure between boxes whose arrays broadcast."""
     import array_api_compat.numpy as xp
 
-    return _MEASURES[kind](box_pair(xp, a, b, "xyxy"))
+    return _MEASURES[kind](BoxPair.of(xp, a, b, "xyxy"))
 
 
 def _suppress(boxes: _Numbers, threshold: float, kind: str, limit: int | None) -> _Numbers:

@@ -14,27 +14,29 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+Portable = Callable[[str, tuple[str, ...], Tensor, Tensor], tuple[Tensor, ...]]
+
 
 class BoxGeometry(torch.autograd.Function):
-    """IoU, hull gap, centre distance, side distance and aspect penalty of boxes (..., 4), differentiable by the first.
+    """The `wanted` of iou, hull_gap, center_distance, side_distance and aspect_penalty of boxes (..., 4).
 
-    They are the properties of these names of `BoxPair`, and `portable` is their definition there. Gradients of the
-    gradient, and forward mode, differentiate that from the saved boxes.
+    They are the properties of these names of `BoxPair`, `portable` is their definition there, and the derivative is by
+    the first boxes only. Gradients of the gradient, and forward mode, differentiate the definition.
     """
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        portable: Callable[[str, Tensor, Tensor], tuple[Tensor, ...]], format: str, prediction: Tensor, target: Tensor
+        portable: Portable, format: str, wanted: tuple[str, ...], prediction: Tensor, target: Tensor
     ) -> tuple[Tensor, ...]:
         lengths = _lengths(_corners(_rows(prediction), format), _corners(_rows(target), format))
-        shape = prediction.shape[:-1]
-        return tuple(measure.reshape(shape) for measure in _measures(lengths))
+        found, shape = _measures(lengths, wanted), prediction.shape[:-1]
+        return tuple(found[name].reshape(shape) for name in wanted)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        ctx.portable, ctx.format, prediction, target = inputs
+        ctx.portable, ctx.format, ctx.wanted, prediction, target = inputs
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(prediction, target)
         ctx.save_for_forward(prediction, target)
@@ -43,22 +45,22 @@ class BoxGeometry(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         prediction, target = ctx.saved_tensors
         if torch.is_grad_enabled():
-            measures = ctx.portable(ctx.format, prediction, target)
+            measures = ctx.portable(ctx.format, ctx.wanted, prediction, target)
             pairs = [(m, g) for m, g in zip(measures, gradients, strict=True) if g is not None]
             with_gradient, given = zip(*pairs, strict=True)
             gradient = torch.autograd.grad(with_gradient, prediction, given, create_graph=True, materialize_grads=True)
-            return None, None, gradient[0], None
-        flat = [None if g is None else g.reshape(-1) for g in gradients]
-        return None, None, _gradient(prediction, target, ctx.format, *flat), None
+            return None, None, None, gradient[0], None
+        of = {name: g.reshape(-1) for name, g in zip(ctx.wanted, gradients, strict=True) if g is not None}
+        return None, None, None, _gradient(prediction, target, ctx.format, of), None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor, ...]:
         prediction, target = ctx.saved_tensors
-        tangent = tangents[2]
+        tangent = tangents[3]
         assert tangent is not None
         leaf = prediction.detach().requires_grad_()
         with torch.enable_grad():
-            measures = ctx.portable(ctx.format, leaf, target)
+            measures = ctx.portable(ctx.format, ctx.wanted, leaf, target)
             # each measure is that of one pair, so the gradient of the sum holds the derivatives of all
             slopes = [
                 torch.autograd.grad(m.sum(), leaf, retain_graph=True, materialize_grads=True)[0] for m in measures
@@ -112,16 +114,22 @@ def _lengths(prediction: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -
     return _Lengths(own, other, shared, hull, offset, ends, scale)
 
 
-def _measures(x: _Lengths) -> tuple[Tensor, ...]:
-    tiny = _tiny(x.scale)
+def _measures(x: _Lengths, wanted: tuple[str, ...]) -> dict[str, Tensor]:
+    tiny, found = _tiny(x.scale), dict[str, Tensor]()
     inter, union = _areas(x)
-    iou = _iou(x, inter, union)
-    area = x.hull[0] * x.hull[1]
-    gap = (area - union).div_(area.clamp_(min=tiny))
-    distance = _squared(x.offset).div_(_squared(x.hull).clamp_(min=tiny))
-    sides = _squared((x.own - x.other).div_(x.hull.clamp(min=tiny)))
-    turn, alpha = _aspect(x, iou)
-    return iou, gap, distance, sides, turn.square_().mul_(4 / math.pi**2).mul_(alpha)
+    if "iou" in wanted or "aspect_penalty" in wanted:
+        found["iou"] = _iou(x, inter, union)
+    if "hull_gap" in wanted:
+        area = x.hull[0] * x.hull[1]
+        found["hull_gap"] = (area - union).div_(area.clamp_(min=tiny))
+    if "center_distance" in wanted:
+        found["center_distance"] = _squared(x.offset).div_(_squared(x.hull).clamp_(min=tiny))
+    if "side_distance" in wanted:
+        found["side_distance"] = _squared((x.own - x.other).div_(x.hull.clamp(min=tiny)))
+    if "aspect_penalty" in wanted:
+        turn, alpha = _aspect(x, found["iou"])
+        found["aspect_penalty"] = turn.square_().mul_(4 / math.pi**2).mul_(alpha)
+    return found
 
 
 def _areas(x: _Lengths) -> tuple[Tensor, Tensor]:
@@ -146,73 +154,56 @@ def _aspect(x: _Lengths, iou: Tensor) -> tuple[Tensor, Tensor]:
     return turn, v / (1 - iou).add_(v).clamp_(min=_tiny(v))
 
 
-def _gradient(
-    prediction: Tensor,
-    target: Tensor,
-    format: str,
-    of_iou: Tensor | None,
-    of_gap: Tensor | None,
-    of_distance: Tensor | None,
-    of_sides: Tensor | None,
-    of_aspect: Tensor | None,
-) -> Tensor:
+def _gradient(prediction: Tensor, target: Tensor, format: str, of: dict[str, Tensor]) -> Tensor:
     """The gradient by the predicted boxes, from those by the measures (N,)."""
     rows = _rows(prediction)
-    negative = (rows[1] - rows[0] if format == "xyxy" else rows[1].clone()).clamp_(max=0).sign_()
+    proper = (rows[1] - rows[0] if format == "xyxy" else rows[1].clone()).sign_().add_(1).div_(2)
     x = _lengths(_corners(rows, format), _corners(_rows(target), format))
-    own, shared, hull, offset = _by_lengths(x, of_iou, of_gap, of_distance, of_sides, of_aspect)
+    own, shared, hull, offset = _by_lengths(x, of)
     # the lower end of the intersection is the prediction's where that is the greater one, that of the hull where it is
     # the less: with s the sign of the difference, d(shared)/d(low) = -(1+s)/2 and d(hull)/d(low) = -(1-s)/2
     stretch, trade, move = own + (shared + hull) / 2, (shared - hull) / 2, offset / 2
     low = (move - stretch - x.ends[0].sign_() * trade) / x.scale
     high = (move + stretch - x.ends[1].sign_() * trade) / x.scale
     if format == "xyxy":  # both ends of an inverted box are its first corner
-        lost = negative * high
-        low, high = low - lost, high + lost
+        low, high = low + (1 - proper) * high, proper * high
     else:  # a negative side counts as 0, whatever it is
         side = high if format == "xywh" else (high - low) / 2
-        low, high = low + high, side * (1 + negative)
+        low, high = low + high, proper * side
     return torch.stack([low, high]).permute(2, 0, 1).reshape(prediction.shape)
 
 
-def _by_lengths(
-    x: _Lengths,
-    of_iou: Tensor | None,
-    of_gap: Tensor | None,
-    of_distance: Tensor | None,
-    of_sides: Tensor | None,
-    of_aspect: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _by_lengths(x: _Lengths, of: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradients (2, N) by own side, shared side, side of the hull and offset."""
     by_own = by_shared = by_hull = by_offset = torch.zeros_like(x.scale)
     inter, union = _areas(x)
     iou = _iou(x, inter, union)
-    if of_iou is not None or of_gap is not None:
+    if "iou" in of or "hull_gap" in of:
         by_inter = by_area = torch.zeros_like(x.scale)
-        if of_iou is not None:  # d(I/U) = (1+IoU)/U dI - IoU/U dA, because U = A + A' - I
-            slope = of_iou * _inverse(union)
+        if "iou" in of:  # d(I/U) = (1+IoU)/U dI - IoU/U dA, because U = A + A' - I
+            slope = of["iou"] * _inverse(union)
             by_inter, by_area = (1 + iou) * slope, -iou * slope
-        if of_gap is not None:  # d(1 - U/C) = (dI - dA)/C + U/C² dC
+        if "hull_gap" in of:  # d(1 - U/C) = (dI - dA)/C + U/C² dC
             inverse = _inverse(x.hull[0] * x.hull[1])
-            slope = of_gap * inverse
+            slope = of["hull_gap"] * inverse
             by_inter, by_area = by_inter + slope, by_area - slope
             by_hull = slope * (union * inverse) * x.hull.flip(0)
         meets = x.shared.sign().add_(1).div_(2)
         by_shared = by_inter * meets * x.shared.clamp(min=0).flip(0)
         by_own = by_area * x.own.flip(0)
-    if of_distance is not None:
+    if "center_distance" in of:
         inverse = _inverse(_squared(x.hull))
-        slope = 2 * of_distance * inverse
+        slope = 2 * of["center_distance"] * inverse
         by_offset = slope * x.offset
         by_hull = by_hull - slope * (_squared(x.offset) * inverse) * x.hull
-    if of_sides is not None:
+    if "side_distance" in of:
         inverse = _inverse(x.hull)
         share = (x.own - x.other) * inverse
-        slope = 2 * of_sides * share * inverse
+        slope = 2 * of["side_distance"] * share * inverse
         by_own, by_hull = by_own + slope, by_hull - slope * share
-    if of_aspect is not None:  # d arctan(w/h) = (h dw - w dh)/(w² + h²)
+    if "aspect_penalty" in of:  # d arctan(w/h) = (h dw - w dh)/(w² + h²)
         turn, alpha = _aspect(x, iou)
-        slope = of_aspect * (alpha * turn * (8 / math.pi**2) / _squared(x.own).clamp_(min=_tiny(turn)))
+        slope = of["aspect_penalty"] * (alpha * turn * (8 / math.pi**2) / _squared(x.own).clamp_(min=_tiny(turn)))
         by_own = by_own + torch.stack([slope * x.own[1], -slope * x.own[0]])
     return by_own, by_shared, by_hull, by_offset
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 from lossary.array.namespace import Array, Namespace, to_numpy
 from lossary.array.primitives import sizes
 from lossary.core import contract
-from lossary.core.families.box_pair import BoxPair, Format, box_pair
+from lossary.core.families.box_pair import BoxPair, Format, box_pair, measures_read
 from lossary.core.families.elements import keep, places, weighted
 from lossary.core.loss import Loss, Taxonomy, family
 from lossary.core.options import option
@@ -115,7 +116,7 @@ class BoxLoss(PairLoss):
         """The formula."""
 
     def pair(self, xp: Namespace, prediction: Array, target: Array) -> BoxPair:
-        return box_pair(xp, prediction, target, self.format)
+        return box_pair(xp, prediction, target, self.format, lambda: _measures(self))
 
     def preparation_key(self) -> tuple[str, ...]:
         return ("boxes", self.format)
@@ -124,3 +125,8 @@ class BoxLoss(PairLoss):
         if self.format == "xyxy":
             return boxes[..., 2:] - boxes[..., :2], "Is the format 'xywh' or 'cxcywh'?"
         return boxes[..., 2:], "Is the format 'xyxy'?"
+
+
+@functools.cache
+def _measures(loss: BoxLoss) -> tuple[str, ...]:
+    return measures_read(loss.values)

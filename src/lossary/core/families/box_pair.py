@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
+import numpy as np
+
 from lossary.array.namespace import Array, Namespace, eager, is_torch, namespace
 from lossary.array.primitives import divide, sqrt, stop_gradient
 
@@ -59,15 +61,18 @@ class BoxPair:
     The properties are the portable definition; `box_pair` puts what eager torch has computed in their place.
     """
 
-    def __init__(self, xp: Namespace, prediction: Array, target: Array, format: Format) -> None:
-        self.xp = xp
-        self._given = prediction, target, format
+    def __init__(self, xp: Namespace, read: Callable[[], tuple[Corners, Corners]]) -> None:
+        self.xp, self._read = xp, read
+
+    @classmethod
+    def of(cls, xp: Namespace, prediction: Array, target: Array, format: Format) -> BoxPair:
+        """The pair of two arrays (..., 4), whose corners are read when a quantity needs them."""
+        return cls(xp, lambda: (corners(xp, prediction, format), corners(xp, target, format)))
 
     @once
     def _frame(self) -> tuple[Corners, Corners, Array]:
         """Prediction and target in the enclosing box, and its longer side."""
-        xp, (prediction, target, format) = self.xp, self._given
-        p, t = corners(xp, prediction, format), corners(xp, target, format)
+        xp, (p, t) = self.xp, self._read()
         left, top = xp.minimum(p.x1, t.x1), xp.minimum(p.y1, t.y1)
         right, bottom = xp.maximum(p.x2, t.x2), xp.maximum(p.y2, t.y2)
         side = xp.maximum(right - left, bottom - top)
@@ -216,51 +221,64 @@ class BoxPair:
 
     def scaled(self, ratio: float) -> BoxPair:
         """Both boxes grown or shrunk about their own centres."""
-        xp = self.xp
 
-        def scale(box: Corners) -> Array:
-            x, y, w, h = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2, box.width * ratio, box.height * ratio
-            return xp.stack((x, y, w, h), axis=-1)
+        def scale(box: Corners) -> Corners:
+            x, y, w, h = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2, box.width * ratio / 2, box.height * ratio / 2
+            return Corners(x - w, y - h, x + w, y + h)
 
-        return box_pair(xp, scale(self.prediction), scale(self.target), "cxcywh")
+        return BoxPair(self.xp, lambda: (scale(self.prediction), scale(self.target)))
 
 
 def corners(xp: Namespace, boxes: Array, format: Format) -> Corners:
-    """Boxes of any format as corners; negative sides become 0.
-
-    (No `maximum`: of a side of 0 that would give half of the gradient to the wrong end.)
-    """
+    """Boxes of any format as corners; negative sides become 0."""
     a, b, c, d = (boxes[..., i] for i in range(4))
     if format == "xyxy":
-        return Corners(a, b, xp.where(c < a, a, c), xp.where(d < b, b, d))
-    width, height = xp.where(c < 0, 0.0, c), xp.where(d < 0, 0.0, d)
+        return Corners(a, b, xp.maximum(a, c), xp.maximum(b, d))
+    width, height = xp.maximum(c, xp.zeros_like(c)), xp.maximum(d, xp.zeros_like(d))
     if format == "cxcywh":
         a, b = a - width / 2, b - height / 2
     return Corners(a, b, a + width, b + height)
 
 
 MEASURES = ("iou", "hull_gap", "center_distance", "side_distance", "aspect_penalty")
-"""The properties of `BoxPair` that eager torch computes in one operation, in its order."""
+"""The properties of `BoxPair` that eager torch can compute in one operation."""
 
 
-def box_pair(xp: Namespace, prediction: Array, target: Array, format: Format) -> BoxPair:
-    """The geometry of two arrays of boxes.
+def box_pair(
+    xp: Namespace, prediction: Array, target: Array, format: Format, measures: Callable[[], tuple[str, ...]]
+) -> BoxPair:
+    """The geometry of two arrays of boxes. `measures` tells which of the `MEASURES` are all that will be read.
 
-    Where torch looks at one call after the other and only the prediction learns, the `MEASURES` come from one operation
-    with one gradient, which takes half of the time and keeps nothing but the boxes. Compilers fuse the portable
-    formulas by themselves.
+    Where torch looks at one call after the other and only the prediction learns, these come from one operation with
+    one gradient, which takes half of the time and keeps nothing but the boxes. Compilers fuse the portable formulas by
+    themselves.
     """
-    pair = BoxPair(xp, prediction, target, format)
+    pair = BoxPair.of(xp, prediction, target, format)
     if is_torch(prediction) and eager(prediction) and eager(target) and not target.requires_grad:
-        from lossary.array.torch_boxes import BoxGeometry
+        wanted = measures()
+        if wanted and prediction.shape == target.shape:  # all pairs of two sets are broadcast
+            from lossary.array.torch_boxes import BoxGeometry
 
-        if prediction.shape == target.shape:  # all pairs of two sets are broadcast
-            found: Any = BoxGeometry.apply(_portable, format, prediction, target)  # pyright: ignore
-            vars(pair).update(zip(MEASURES, found, strict=True))
+            found: Any = BoxGeometry.apply(_portable, format, wanted, prediction, target)  # pyright: ignore
+            vars(pair).update(zip(wanted, found, strict=True))
     return pair
 
 
-def _portable(format: Format, prediction: Array, target: Array) -> tuple[Array, ...]:
+def measures_read(formula: Callable[[Namespace, BoxPair], Array]) -> tuple[str, ...]:
+    """The measures that a formula reads, found by evaluating it on one pair of boxes; none where it reads other
+    geometry too, which needs most of the same work once more."""
+    import array_api_compat.numpy as xp
+
+    boxes = np.array([[0.0, 0, 1, 1]]), np.array([[0.0, 0, 2, 1]])
+    first, second = (BoxPair.of(xp, *boxes, "xyxy") for _ in range(2))
+    formula(xp, first)
+    read = {name: vars(first)[name] for name in MEASURES if name in vars(first)}
+    vars(second).update(read)
+    formula(xp, second)
+    return () if "_frame" in vars(second) else tuple(read)
+
+
+def _portable(format: Format, wanted: tuple[str, ...], prediction: Array, target: Array) -> tuple[Array, ...]:
     """The measures by their definition, for gradients of the gradient."""
-    pair = BoxPair(namespace(prediction), prediction, target, format)
-    return tuple(getattr(pair, name) for name in MEASURES)
+    pair = BoxPair.of(namespace(prediction), prediction, target, format)
+    return tuple(getattr(pair, name) for name in wanted)
