@@ -91,7 +91,7 @@ def test_forward_mode_and_batched_gradients() -> None:
     prediction, target = random_pairs("cxcywh", inverted=False)
     prediction, target = prediction[:6], target[:6]
     loss = L.GIoULoss(format="cxcywh", reduction="none")
-    tangent = torch.ones_like(prediction)
+    tangent = torch.tensor([1.0, 2, 0, 0], dtype=torch.float64).expand_as(prediction)
     with torch.autograd.forward_ad.dual_level():
         dual = torch.autograd.forward_ad.make_dual(prediction, tangent)
         moved = torch.autograd.forward_ad.unpack_dual(loss(dual, target)).tangent
@@ -99,6 +99,10 @@ def test_forward_mode_and_batched_gradients() -> None:
     value = loss(leaf, target)
     (gradient,) = torch.autograd.grad(value.sum(), leaf, retain_graph=True)
     torch.testing.assert_close(moved, (gradient * tangent).sum(-1))
+    with torch.autograd.forward_ad.dual_level():
+        moved_target = torch.autograd.forward_ad.make_dual(target, tangent)
+        by_target = torch.autograd.forward_ad.unpack_dual(loss(prediction, moved_target)).tangent
+    torch.testing.assert_close(by_target, -moved)  # moving both leaves the loss as it is
     (rows,) = torch.autograd.grad(value, leaf, torch.eye(6, dtype=torch.float64), is_grads_batched=True)
     torch.testing.assert_close(rows[range(6), range(6)], gradient)
 

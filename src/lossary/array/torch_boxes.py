@@ -21,7 +21,7 @@ class BoxGeometry(torch.autograd.Function):
     """The `wanted` of iou, hull_gap, center_distance, side_distance and aspect_penalty of boxes (..., 4).
 
     They are the properties of these names of `BoxPair`, `portable` is their definition there, and the derivative is by
-    the first boxes only. Gradients of the gradient, and forward mode, differentiate the definition.
+    the first boxes only. Gradients of the gradient differentiate the definition.
     """
 
     generate_vmap_rule = True
@@ -39,33 +39,18 @@ class BoxGeometry(torch.autograd.Function):
         ctx.portable, ctx.format, ctx.wanted, prediction, target = inputs
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(prediction, target)
-        ctx.save_for_forward(prediction, target)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         prediction, target = ctx.saved_tensors
         if torch.is_grad_enabled():
-            measures = ctx.portable(ctx.format, ctx.wanted, prediction, target)
-            pairs = [(m, g) for m, g in zip(measures, gradients, strict=True) if g is not None]
-            with_gradient, given = zip(*pairs, strict=True)
-            gradient = torch.autograd.grad(with_gradient, prediction, given, create_graph=True, materialize_grads=True)
+            measures: Any = ctx.portable(ctx.format, ctx.wanted, prediction, target)
+            joined = [(m * g).sum() for m, g in zip(measures, gradients, strict=True) if g is not None]
+            differentiate: Any = torch.autograd.grad
+            gradient = differentiate(joined, prediction, create_graph=True, materialize_grads=True)
             return None, None, None, gradient[0], None
         of = {name: g.reshape(-1) for name, g in zip(ctx.wanted, gradients, strict=True) if g is not None}
         return None, None, None, _gradient(prediction, target, ctx.format, of), None
-
-    @staticmethod
-    def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor, ...]:
-        prediction, target = ctx.saved_tensors
-        tangent = tangents[3]
-        assert tangent is not None
-        leaf = prediction.detach().requires_grad_()
-        with torch.enable_grad():
-            measures = ctx.portable(ctx.format, ctx.wanted, leaf, target)
-            # each measure is that of one pair, so the gradient of the sum holds the derivatives of all
-            slopes = [
-                torch.autograd.grad(m.sum(), leaf, retain_graph=True, materialize_grads=True)[0] for m in measures
-            ]
-        return tuple((slope * tangent).sum(-1) for slope in slopes)
 
 
 class _Lengths(NamedTuple):

@@ -254,14 +254,25 @@ def box_pair(
     themselves.
     """
     pair = BoxPair.of(xp, prediction, target, format)
-    if is_torch(prediction) and eager(prediction) and eager(target) and not target.requires_grad:
+    if is_torch(prediction) and _in_reverse(prediction, target):
         wanted = measures()
         if wanted and prediction.shape == target.shape:  # all pairs of two sets are broadcast
             from lossary.array.torch_boxes import BoxGeometry
 
-            found: Any = BoxGeometry.apply(_portable, format, wanted, prediction, target)  # pyright: ignore
+            operation: Any = BoxGeometry
+            found = operation.apply(_portable, format, wanted, prediction, target)
             vars(pair).update(zip(wanted, found, strict=True))
     return pair
+
+
+def _in_reverse(prediction: Array, target: Array) -> bool:
+    """Whether torch runs eagerly and differentiates backwards, if at all, and by the prediction alone."""
+    if not (eager(prediction) and eager(target)) or target.requires_grad:
+        return False
+    import torch.autograd.forward_ad
+
+    forward: Any = torch.autograd.forward_ad
+    return all(forward.unpack_dual(x).tangent is None for x in (prediction, target))
 
 
 def measures_read(formula: Callable[[Namespace, BoxPair], Array]) -> tuple[str, ...]:

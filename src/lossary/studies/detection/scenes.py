@@ -93,7 +93,7 @@ def _add_digit(
     rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
     cut = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     stamp, ink = stamp[cut], ink[cut]
-    height, width = stamp.shape
+    height, width = map(int, stamp.shape)
     for _ in range(10):
         row, column = (int(rng.integers(0, len(image) - side + 1)) for side in (height, width))
         there = np.s_[row : row + height, column : column + width]
