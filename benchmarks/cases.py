@@ -154,6 +154,7 @@ LOVASZ = (
 )
 LOVASZ_KORNIA = (Bar("time/peer", 1.0, "segmentation: Lovász softmax below kornia's"),)
 VOLUME = (Bar("peak", 3.5, "segmentation: at 1×100×64×64×64 peak extra memory at most 3.5 times the logits"),)
+OUTLINE = (Bar("time/peer", 1.0, "segmentation: Hausdorff on 2×2×48³ below MONAI's time with the same classes"),)
 BOXES = (
     Bar("time/peer", 0.8, "boxes: at most .8 times torchvision's time"),
     Bar(
@@ -167,11 +168,13 @@ BOXES = (
 
 SEGMENTATION, BINARY_MASKS, VOCABULARY = "segmentation", "binary masks", "1,000 classes"
 VOLUMES, PAIRS, ELEMENTS, DIVERGENCE = "volumes", "boxes", "elements", "distributions"
+OUTLINES = "outlines"
 
 IMAGES = Inputs("classes", (4, 19, 256, 256))
 MASKS, SOFT_MASKS = Inputs("binary", (4, 1, 512, 512)), Inputs("soft binary", (4, 1, 512, 512))
 ROWS = Inputs("classes", (16384, 1000))
 CUBE = Inputs("classes", (1, 100, 64, 64, 64))
+BLOCKS, BLOCK_MASKS = Inputs("classes", (2, 2, 48, 48, 48)), Inputs("binary", (2, 1, 48, 48, 48))
 BOX_PAIRS = Inputs("boxes", (100_000, 4))
 NUMBERS = Inputs("elements", (1_000_000,))
 
@@ -218,6 +221,15 @@ CASES = (
         REGION,
     ),
     Case(
+        SEGMENTATION,
+        "jaccard",
+        IMAGES,
+        Ours(L.TverskyLoss("multiclass", fp_weight=1.0, fn_weight=1.0)),
+        CE,
+        (monai("DiceLoss", jaccard=True, **SOFTMAX), smp("JaccardLoss", mode="multiclass")),
+        REGION,
+    ),
+    Case(
         SEGMENTATION, "dice + cross entropy", IMAGES, Ours(DICE + CROSS), CE, (monai("DiceCELoss", **SOFTMAX),), DICE_CE
     ),
     Case(
@@ -228,6 +240,14 @@ CASES = (
         CE,
         (monai("DiceFocalLoss", **SOFTMAX),),
         DICE_FOCAL,
+    ),
+    Case(SEGMENTATION, "cross entropy + tversky", IMAGES, Ours(CROSS + TVERSKY), CE, (), DICE_CE),
+    Case(
+        SEGMENTATION,
+        "dice + cross entropy, some ignored",
+        IMAGES,
+        Ours(L.DiceLoss("multiclass", ignore_index=0) + L.CrossEntropyLoss(ignore_index=0)),
+        F("cross_entropy", ignore_index=0),
     ),
     Case(
         SEGMENTATION, "lovász", IMAGES, Ours(L.LovaszSoftmaxLoss()), CE, (smp("LovaszLoss", mode="multiclass"),), LOVASZ
@@ -303,6 +323,33 @@ CASES = (
     Case(
         VOLUMES, "dice + cross entropy", CUBE, Ours(DICE + CROSS), CE, (monai("DiceCELoss", **SOFTMAX),), VOLUME, False
     ),
+    Case(
+        OUTLINES,
+        "hausdorff",
+        BLOCKS,
+        Ours(L.HausdorffDTLoss("multiclass")),
+        CE,
+        (monai("HausdorffDTLoss", **SOFTMAX),),
+        OUTLINE,
+    ),
+    Case(
+        OUTLINES,
+        "hausdorff by erosion",
+        BLOCKS,
+        Ours(L.HausdorffErosionLoss("multiclass", classes="all", erosion="mean")),
+        CE,
+        (Call("kornia.losses.HausdorffERLoss3D", form="channel", before=lambda z: torch.softmax(z, 1)),),
+    ),
+    Case(OUTLINES, "boundary", BLOCKS, Ours(L.BoundaryLoss("multiclass")), CE),
+    Case(
+        OUTLINES,
+        "cldice",
+        BLOCK_MASKS,
+        Ours(L.ClDiceLoss("binary")),
+        BCE,
+        (monai("SoftclDiceLoss", "float", sigmoid=True, smooth=1e-12),),
+    ),
+    Case(VOLUMES, "lovász", CUBE, Ours(L.LovaszSoftmaxLoss()), CE, (), VOLUME, timed=False),
     Case(PAIRS, "giou", BOX_PAIRS, Ours(L.GIoULoss()), None, (torchvision("generalized_box_iou_loss"),), BOXES),
     Case(PAIRS, "diou", BOX_PAIRS, Ours(L.DIoULoss()), None, (torchvision("distance_box_iou_loss"),), BOXES),
     Case(PAIRS, "ciou", BOX_PAIRS, Ours(L.CIoULoss()), None, (torchvision("complete_box_iou_loss"),), BOXES),

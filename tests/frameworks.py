@@ -44,6 +44,8 @@ def to_numpy(x: Any) -> np.ndarray:
     if isinstance(x, torch.Tensor):
         x = x.detach()
         return (x.double() if x.is_floating_point() else x).numpy(force=True)
+    if isinstance(x, tf.Tensor):
+        x = x.numpy()  # NumPy itself cannot read a single bfloat16
     return np.asarray(x).astype(float) if "float16" in str(getattr(x, "dtype", "")) else np.asarray(x)
 
 
@@ -52,52 +54,86 @@ def total(value: Any) -> Any:
     return value.sum() if hasattr(value, "sum") else value
 
 
-def run_torch(
-    loss: Loss, batch: Batch, dtype: str = "float64", compiled: bool = False, backend: str = "aot_eager"
-) -> tuple[Any, np.ndarray]:
-    prediction, target, keywords = tensors("torch", batch, dtype)
-    prediction.requires_grad_()
-    call: Callable[..., Any] = loss
+Run = Callable[[Batch], tuple[Any, np.ndarray]]
+"""Value and gradient of a batch."""
+
+
+def torch_run(
+    loss: Callable[..., Any], dtype: str = "float64", compiled: bool = False, backend: str = "aot_eager"
+) -> Run:
+    call = loss
     if compiled:
-        torch._dynamo.reset()
+        torch._dynamo.reset()  # it allows eight programs for one line of Python
         call = torch.compile(loss, fullgraph=True, backend=backend)
-    value = call(prediction, target, **keywords)
-    assert value.requires_grad
-    total(value).backward()
-    assert prediction.grad.dtype == prediction.dtype
-    return value, to_numpy(prediction.grad)
+
+    def run(batch: Batch) -> tuple[Any, np.ndarray]:
+        prediction, target, keywords = tensors("torch", batch, dtype)
+        prediction.requires_grad_()
+        value = call(prediction, target, **keywords)
+        assert value.requires_grad
+        total(value).backward()
+        assert prediction.grad.dtype == prediction.dtype
+        return value, to_numpy(prediction.grad)
+
+    return run
 
 
-def run_jax(loss: Loss, batch: Batch, dtype: str = "float32", compiled: bool = False) -> tuple[Any, np.ndarray]:
-    prediction, target, keywords = tensors("jax", batch, dtype)
-
-    def both(p: Any) -> tuple[Any, Any]:
-        value = loss(p, target, **keywords)
+def jax_run(loss: Callable[..., Any], dtype: str = "float32", compiled: bool = False) -> Run:
+    def both(p: Any, t: Any, keywords: dict[str, Any]) -> tuple[Any, Any]:
+        value = loss(p, t, **keywords)
         return jnp.sum(value), value
 
     function = jax.value_and_grad(both, has_aux=True)
-    (_, value), gradient = (jax.jit(function) if compiled else function)(prediction)
-    assert gradient.dtype == prediction.dtype
-    return value, to_numpy(gradient)
+    function = jax.jit(function) if compiled else function
+
+    def run(batch: Batch) -> tuple[Any, np.ndarray]:
+        prediction, target, keywords = tensors("jax", batch, dtype)
+        (_, value), gradient = function(prediction, target, keywords)
+        assert gradient.dtype == prediction.dtype
+        return value, to_numpy(gradient)
+
+    return run
 
 
-def run_tensorflow(loss: Loss, batch: Batch, dtype: str = "float64", compiled: bool = False) -> tuple[Any, np.ndarray]:
-    prediction, target, keywords = tensors("tensorflow", batch, dtype)
-
-    def both(p: Any, t: Any) -> tuple[Any, Any]:
+def tensorflow_run(loss: Callable[..., Any], dtype: str = "float64", compiled: bool = False) -> Run:
+    def both(p: Any, t: Any, keywords: dict[str, Any]) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             tape.watch(p)
             value = loss(p, t, **keywords)
         gradient = tape.gradient(value, p)
         return value, tf.zeros_like(p) if gradient is None else gradient
 
-    if compiled:
-        # the number of samples is unknown while tracing, as in Keras
-        signature = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in (prediction, target)]
-        both = tf.function(both, input_signature=signature)
-    value, gradient = both(prediction, target)
-    assert gradient.dtype == prediction.dtype
-    return value, to_numpy(gradient)
+    def unknown(x: Any) -> Any:
+        """The number of samples is unknown while tracing, as in Keras."""
+        return tf.TensorSpec((None, *x.shape[1:]) if x.shape.rank else (), x.dtype)
+
+    traced: list[Any] = []
+
+    def run(batch: Batch) -> tuple[Any, np.ndarray]:
+        given = tensors("tensorflow", batch, dtype)
+        if compiled and not traced:
+            traced.append(tf.function(both, input_signature=tf.nest.map_structure(unknown, given)))
+        value, gradient = (traced[0] if compiled else both)(*given)
+        assert gradient.dtype == given[0].dtype
+        return value, to_numpy(gradient)
+
+    return run
+
+
+MAKE = {"torch": torch_run, "jax": jax_run, "tensorflow": tensorflow_run}
+"""Makes the function that runs a loss on a framework; compiled, it compiles once for all batches of one shape."""
+
+
+def run_torch(loss: Loss, batch: Batch, dtype: str = "float64", **how: Any) -> tuple[Any, np.ndarray]:
+    return torch_run(loss, dtype, **how)(batch)
+
+
+def run_jax(loss: Loss, batch: Batch, dtype: str = "float32", **how: Any) -> tuple[Any, np.ndarray]:
+    return jax_run(loss, dtype, **how)(batch)
+
+
+def run_tensorflow(loss: Loss, batch: Batch, dtype: str = "float64", **how: Any) -> tuple[Any, np.ndarray]:
+    return tensorflow_run(loss, dtype, **how)(batch)
 
 
 RUN = {"torch": run_torch, "jax": run_jax, "tensorflow": run_tensorflow}

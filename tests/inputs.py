@@ -18,16 +18,20 @@ from lossary.core import options
 from lossary.core.families import (
     BoxLoss,
     ClassificationLoss,
+    DistanceLoss,
     DivergenceLoss,
+    EmbeddingLoss,
     MarginLoss,
+    MaskLoss,
     PointwiseLoss,
     RotatedBoxLoss,
 )
 from lossary.core.families.box import PairLoss
 from lossary.core.families.classification import ProbabilityLoss
 from lossary.core.loss import Loss
+from lossary.losses.region.lovasz import LovaszLoss
 
-CLASSES, PLACES, SAMPLES = 4, 5, 3
+CLASSES, PLACES, SAMPLES, WIDTH = 4, 5, 3, 4
 REGIMES = ("ordinary", "edge", "extreme")
 
 
@@ -38,10 +42,12 @@ class Batch:
     prediction: np.ndarray
     target: np.ndarray
     keywords: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    shared: tuple[str, ...] = ()  # keywords that belong to no sample
 
     def __getitem__(self, samples: object) -> Batch:
         """Some of the samples, operands included."""
-        return Batch(self.prediction[samples], self.target[samples], {k: v[samples] for k, v in self.keywords.items()})
+        keywords = {k: v if k in self.shared else v[samples] for k, v in self.keywords.items()}
+        return Batch(self.prediction[samples], self.target[samples], keywords, self.shared)
 
     def with_prediction(self, prediction: np.ndarray) -> Batch:
         return dataclasses.replace(self, prediction=prediction)
@@ -107,10 +113,14 @@ def _values(name: str, annotation: object, domain: options.Domain) -> list[objec
         return [1, 255]
     if name == "class_axis":
         return [-1]
+    if name == "chunk":
+        return [2]
     values: list[object] = list(options.choices(annotation))
     for kind in typing.get_args(annotation) or (annotation,):
         if kind is bool:
             values += [True, False]
+        elif kind is int:
+            values += [v for v in (1, 2, 3, 7) if v in domain]
         elif kind is float:
             values += [
                 v for v in (domain.low, domain.high, 0.0, 0.3, 0.9, 1.0, 1.5, 2.0, 5.0) if v in domain and abs(v) < 1e9
@@ -144,10 +154,14 @@ def _crossed(cls: type[Loss], task: str | None) -> list[Loss]:
         },
     ):
         known = {k: v for k, v in settings.items() if k in names}
+        if known.get("reduction") not in (None, *options.choices(typing.get_type_hints(cls)["reduction"])):
+            continue
         if isinstance(known.get("alpha"), float | tuple) and cls is not lossary.FocalLoss:
             known["alpha"] = 0.25
         if task == "binary":
             known.pop("class_weight", None)
+        if issubclass(cls, MaskLoss):
+            known.pop("classes", None)  # which has no "present"
         losses.append(make(cls, task, **known))
     return losses
 
@@ -174,12 +188,16 @@ def draw(loss: Loss, regime: str = "ordinary", dense: bool = False, samples: int
         return _boxes(loss, regime, rng, samples)
     if isinstance(loss, RotatedBoxLoss):
         return _rotated_boxes(regime, rng, samples)
+    if isinstance(loss, lossary.LinearCrossEntropyLoss):
+        return _tokens(loss, regime, rng, samples)
+    if isinstance(loss, EmbeddingLoss):
+        return _features(loss, regime, rng, samples)
     raise NotImplementedError(f"no inputs for the family of {type(loss).__name__}")
 
 
 def takes_dense(loss: Loss) -> bool:
     """Whether soft targets are another case for this loss."""
-    if not isinstance(loss, ClassificationLoss) or isinstance(loss, (MarginLoss, lossary.LovaszSoftmaxLoss)):
+    if not isinstance(loss, ClassificationLoss) or isinstance(loss, (MarginLoss, LovaszLoss)):
         return False
     if loss.reads_between:
         return False  # labels between classes are soft already
@@ -249,6 +267,24 @@ def _labels(loss: ClassificationLoss, regime: str, rng: np.random.Generator, den
     return Batch(prediction, target)
 
 
+def _tokens(loss: lossary.LinearCrossEntropyLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    """Features of three numbers and a classifier whose logits are of every size."""
+    shape, width = (samples, PLACES), 3
+    features, weight = rng.normal(size=(*shape, width)), rng.normal(size=(CLASSES, width))
+    if regime == "edge":
+        features = rng.choice([0.0, 0.0, 1.0, -1.0, 20.0], size=features.shape)
+    if regime == "extreme":
+        features = rng.choice([0.0, 1.0, -1.0], size=features.shape) * loss.facts.reach
+    target = rng.integers(0, CLASSES, size=shape)
+    if loss.ignore_index is not None:
+        target = np.where(rng.uniform(size=shape) < 0.3, loss.ignore_index, target)
+    operands = {"weight": weight, "bias": rng.normal(size=CLASSES)}
+    if loss.distillation:
+        operands["teacher_features"] = rng.normal(size=(*shape, 2))
+        operands |= {"teacher_weight": rng.normal(size=(CLASSES, 2)), "teacher_bias": rng.normal(size=CLASSES)}
+    return Batch(features, target, operands, loss.shared)
+
+
 def probabilities(scores: np.ndarray, task: str) -> np.ndarray:
     if task == "multiclass":
         p = np.exp(scores - scores.max(1, keepdims=True))
@@ -273,8 +309,41 @@ def _distributions(loss: DivergenceLoss, regime: str, rng: np.random.Generator, 
             with np.errstate(divide="ignore"):
                 scores = np.maximum(np.log(p), -loss.facts.reach)
         sides.append(np.moveaxis(scores, 1, -1) if loss.class_axis == -1 else scores)
-    labels = {"labels": rng.integers(0, CLASSES, size=(samples, PLACES))} if loss.needed_operands() else {}
+    labels = {"labels": rng.integers(0, CLASSES, size=(samples, PLACES))} if loss.takes else {}
     return Batch(*sides, labels)
+
+
+def _features(loss: EmbeddingLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    """Features of several views a sample, their labels, and vectors of the classes where the loss takes them."""
+
+    def vectors(*shape: int) -> np.ndarray:
+        if regime == "edge":
+            rows = [row for row in EDGE_VECTORS if not (isinstance(loss, DistanceLoss) and 0 < max(row) < 1)]
+            return rng.choice(np.array(rows, dtype=float), size=shape)
+        if regime == "extreme":
+            return rng.choice([0.0, 1.0, -1.0], size=(*shape, WIDTH)) * loss.facts.reach
+        return 2 * rng.normal(size=(*shape, WIDTH))
+
+    target = rng.integers(0, CLASSES, size=(samples, PLACES))
+    if loss.ignore_index is not None:
+        target = np.where(rng.uniform(size=target.shape) < 0.3, loss.ignore_index, target)
+    operands = {name: vectors(CLASSES) for name in loss.takes if name not in loss.optional}
+    if "annealing" in loss.operands:
+        operands["annealing"] = np.array(0.5)
+    return Batch(vectors(samples, PLACES), target, operands, loss.shared)
+
+
+EDGE_VECTORS = (
+    (0, 0, 0, 0),  # no direction
+    (1, 0, 0, 0),
+    (1, 0, 0, 0),  # identical more often than not
+    (-1, 0, 0, 0),  # opposite
+    (2, 0, 0, 0),  # parallel
+    (0, 1, 0, 0),  # at a right angle
+    (1, 1, 0, 0),
+    (3, 0, 4, 0),
+    (1e-30, 0, 0, 0),  # its square is 0 in float32
+)
 
 
 def _nearest_sides(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -354,7 +423,7 @@ def unreduced_shape(loss: Loss, batch: Batch) -> tuple[int, ...]:
     shape = batch.prediction.shape
     if isinstance(loss, PointwiseLoss):
         return loss.unreduced(shape)
-    if isinstance(loss, PairLoss):
+    if isinstance(loss, (PairLoss, EmbeddingLoss, lossary.LinearCrossEntropyLoss)):
         return shape[:-1]
     if isinstance(loss, DivergenceLoss) or (isinstance(loss, ClassificationLoss) and loss.task == "multiclass"):
         axis = loss.class_axis % len(shape)

@@ -136,13 +136,20 @@ def test_slope_is_that_of_the_value(cls: type[Loss]) -> None:
     loss = typical(cls)
     for axis in axes_of(loss):
         (line,) = curves([loss], axis.name)
+        if axis.counts:  # nothing is between two points
+            central = (line.value[2:] - line.value[:-2]) / (line.x[2:] - line.x[:-2])
+            assert line.slope[1:-1] == pytest.approx(central, rel=1e-9, abs=1e-12)
+            continue
         u = np.array([axis.coordinate(x) for x in line.x])
         gain = np.diff(line.value)
         expected = np.diff(u) * (line.slope[1:] + line.slope[:-1]) / 2
         ok = np.isfinite(gain) & np.isfinite(expected)
         assert ok.mean() > 0.9, f"{axis.name}: most of the curve must be finite"
-        # a bend narrower than a step (Charbonnier's) leaves half of that step's gain
-        assert gain[ok] == pytest.approx(expected[ok], abs=5e-3 * float(np.ptp(line.value[np.isfinite(line.value)])))
+        # a bend narrower than a step (Charbonnier's) leaves half of that step's gain, as does a jump of the slope where
+        # a place enters the hardest ones or changes its bin
+        slack = 5e-3 * float(np.ptp(line.value[np.isfinite(line.value)]))
+        jump = np.abs(np.diff(u) * np.diff(line.slope))[ok] / 2
+        assert (np.abs(gain - expected)[ok] <= slack + jump).all()
 
 
 # --- kinks and jumps --------------------------------------------------------------------------------------------------

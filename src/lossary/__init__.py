@@ -8,9 +8,17 @@
 
 from lossary import boxes
 from lossary.core.catalogue import catalogue, create, find, from_dict
-from lossary.core.compound import SumLoss
+from lossary.core.compound import OutputLoss, ScheduledLoss, SumLoss, UncertaintyWeightedLoss
 from lossary.core.contract import checked
 from lossary.core.loss import Loss
+from lossary.distance import distance_map
+from lossary.losses.boundary import (
+    BoundaryLoss,
+    DistancePenalizedCrossEntropyLoss,
+    HausdorffDTLoss,
+    HausdorffErosionLoss,
+    ShapeAwareLoss,
+)
 from lossary.losses.boxes import (
     AlphaIoULoss,
     CDIoULoss,
@@ -29,6 +37,18 @@ from lossary.losses.boxes import (
     WIoULoss,
 )
 from lossary.losses.divergence import DistillationLoss, EntropyLoss, JSDivLoss, KLDivLoss
+from lossary.losses.embedding import (
+    ArcFaceLoss,
+    CenterLoss,
+    CircleLoss,
+    ContrastiveLoss,
+    CosFaceLoss,
+    InfoNCELoss,
+    LargeMarginSoftmaxLoss,
+    SphereFaceLoss,
+    SupConLoss,
+    TripletLoss,
+)
 from lossary.losses.likelihood import (
     AsymmetricLoss,
     BalancedBCELoss,
@@ -41,6 +61,7 @@ from lossary.losses.likelihood import (
     GeneralizedCrossEntropyLoss,
     GHMLoss,
     LDAMLoss,
+    LinearCrossEntropyLoss,
     LogitAdjustedLoss,
     PolyLoss,
     QualityFocalLoss,
@@ -49,7 +70,22 @@ from lossary.losses.likelihood import (
     VarifocalLoss,
 )
 from lossary.losses.margin import ExponentialLoss, HingeLoss, ZeroOneLoss
-from lossary.losses.region import DiceLoss, LovaszSoftmaxLoss, TverskyLoss
+from lossary.losses.region import (
+    AsymmetricSimilarityLoss,
+    ComboLoss,
+    DiceLoss,
+    ExpLogLoss,
+    FocalTverskyLoss,
+    GeneralizedDiceLoss,
+    JaccardLoss,
+    LogCoshDiceLoss,
+    LovaszHingeLoss,
+    LovaszSoftmaxLoss,
+    PenaltyGeneralizedDiceLoss,
+    SensitivitySpecificityLoss,
+    TverskyLoss,
+    UnifiedFocalLoss,
+)
 from lossary.losses.regression import (
     AdaptiveWingLoss,
     BalancedL1Loss,
@@ -75,34 +111,47 @@ from lossary.losses.regression import (
     WelschLoss,
     WingLoss,
 )
+from lossary.losses.structure import ClDiceLoss, StructuralSimilarityLoss
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AdaptiveWingLoss",
     "AlphaIoULoss",
+    "ArcFaceLoss",
     "AsymmetricLoss",
+    "AsymmetricSimilarityLoss",
     "BCELoss",
     "BalancedBCELoss",
     "BalancedL1Loss",
     "BiTemperedLoss",
+    "BoundaryLoss",
     "CDIoULoss",
     "CIoULoss",
     "CauchyLoss",
+    "CenterLoss",
     "CharbonnierLoss",
+    "CircleLoss",
+    "ClDiceLoss",
     "ClassBalancedLoss",
+    "ComboLoss",
+    "ContrastiveLoss",
+    "CosFaceLoss",
     "CrossEntropyLoss",
     "DIoULoss",
     "DiceLoss",
+    "DistancePenalizedCrossEntropyLoss",
     "DistillationLoss",
     "DistributionFocalLoss",
     "EIoULoss",
     "EntropyLoss",
     "EpsilonInsensitiveLoss",
+    "ExpLogLoss",
     "ExponentialLoss",
     "FocalEIoULoss",
     "FocalL1Loss",
     "FocalLoss",
+    "FocalTverskyLoss",
     "GHMLoss",
     "GIoULoss",
     "GWDLoss",
@@ -110,24 +159,35 @@ __all__ = [
     "GemanMcClureLoss",
     "GeneralRobustLoss",
     "GeneralizedCrossEntropyLoss",
+    "GeneralizedDiceLoss",
+    "HausdorffDTLoss",
+    "HausdorffErosionLoss",
     "HingeLoss",
     "HuberLoss",
+    "InfoNCELoss",
     "InnerIoULoss",
     "IoULoss",
     "JSDivLoss",
+    "JaccardLoss",
     "KLDBoxLoss",
     "KLDivLoss",
     "L1Loss",
     "LDAMLoss",
+    "LargeMarginSoftmaxLoss",
+    "LinearCrossEntropyLoss",
+    "LogCoshDiceLoss",
     "LogCoshLoss",
     "LogitAdjustedLoss",
     "Loss",
+    "LovaszHingeLoss",
     "LovaszSoftmaxLoss",
     "MAPELoss",
     "MPDIoULoss",
     "MSELoss",
     "MSLELoss",
     "NormLoss",
+    "OutputLoss",
+    "PenaltyGeneralizedDiceLoss",
     "PoissonNLLLoss",
     "PolyLoss",
     "ProbIoULoss",
@@ -135,12 +195,21 @@ __all__ = [
     "QuantileLoss",
     "RMSELoss",
     "SIoULoss",
+    "ScheduledLoss",
+    "SensitivitySpecificityLoss",
+    "ShapeAwareLoss",
     "SmoothL1Loss",
+    "SphereFaceLoss",
+    "StructuralSimilarityLoss",
     "SumLoss",
+    "SupConLoss",
     "SymmetricCrossEntropyLoss",
     "TopKLoss",
+    "TripletLoss",
     "TukeyLoss",
     "TverskyLoss",
+    "UncertaintyWeightedLoss",
+    "UnifiedFocalLoss",
     "VarifocalLoss",
     "WIoULoss",
     "WelschLoss",
@@ -150,6 +219,7 @@ __all__ = [
     "catalogue",
     "checked",
     "create",
+    "distance_map",
     "find",
     "from_dict",
 ]

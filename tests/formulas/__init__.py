@@ -35,17 +35,33 @@ def formula(cls: type[Loss]) -> Callable[[Callable[..., Any]], Callable[..., Any
     return enter
 
 
-from formulas import box, divergence, likelihood, margin, pointwise, region, residual, rotated, sigmoid  # noqa: E402
+from formulas import (  # noqa: E402
+    box,
+    compound,
+    divergence,
+    embedding,
+    likelihood,
+    margin,
+    mask,
+    pointwise,
+    region,
+    residual,
+    rotated,
+    sigmoid,
+)
 
 __all__ = [
     "CONSTANTS",
     "FINISH",
     "FORMULAS",
     "box",
+    "compound",
     "divergence",
+    "embedding",
     "formula",
     "likelihood",
     "margin",
+    "mask",
     "mpf",
     "pointwise",
     "region",

@@ -75,3 +75,20 @@ def test_lovasz():
     z, t = images()
     ours = L.LovaszSoftmaxLoss(per="image", classes="all")
     same(lambda z: ours(z, t), lambda z: kornia.lovasz_softmax_loss(z, t), z)
+
+
+@pytest.mark.parametrize("erosions", [1, 3, 10])
+def test_hausdorff_by_erosion(erosions):
+    """Of probabilities, over all classes."""
+    z, t = images()
+    ours = L.HausdorffErosionLoss("multiclass", classes="all", erosion="mean", erosions=erosions)
+    theirs = kornia.HausdorffERLoss(k=erosions).double()
+    same(lambda z: ours(3 * z, t), lambda z: theirs(torch.softmax(3 * z, 1), t.unsqueeze(1)), z, rtol=1e-6)
+
+
+def test_hausdorff_by_erosion_of_volumes():
+    z, t = images()
+    z, t = torch.stack([z, z.flip(-1), -z], 2), torch.stack([t, t, t.flip(-1)], 1)
+    ours = L.HausdorffErosionLoss("multiclass", classes="all", erosion="mean")
+    theirs = kornia.HausdorffERLoss3D().double()
+    same(lambda z: ours(3 * z, t), lambda z: theirs(torch.softmax(3 * z, 1), t.unsqueeze(1)), z, rtol=1e-6)

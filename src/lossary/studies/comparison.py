@@ -139,7 +139,7 @@ class _Job:
         return Comparison(
             study=self.study.name,
             contenders=tuple(contender for contender, _ in self.entries),
-            metrics=tuple(Column(m.name, m.label, m.better) for m in self.study.metrics),
+            metrics=tuple(Column(m.name, m.label, m.better, m.every_epoch) for m in self.study.metrics),
             class_metric=self.study.class_metric.label,
             classes=self.data.classes,
             seeds=seeds,
@@ -191,7 +191,8 @@ class _Job:
         try:
             for value in training.epochs():
                 prediction, target = predict(model, self.data.validation, self.study.predict)
-                scores = {m.name: float(m.function(prediction, target)) for m in self.study.metrics}
+                watched = [m for m in self.study.metrics if m.every_epoch]
+                scores = {m.name: float(m.function(prediction, target)) for m in watched}
                 run.epochs.append(Epoch(value, scores))
                 display.epoch(run)
             prediction, target = predict(model, self.data.test, self.study.predict)
@@ -221,6 +222,8 @@ def _study(study: str | Study, metrics: Metrics | None) -> Study:
         chosen = tuple(Metric(name, name, function) for name, function in metrics.items())
     else:
         chosen = tuple(metrics)
+    if chosen and not chosen[0].every_epoch:
+        raise InputError(f"the first metric is shown after every epoch; {chosen[0].name!r} is of the test set only")
     if not chosen:
         raise InputError("`metrics` is empty; give at least one, or None for those of the study")
     return dataclasses.replace(study, metrics=chosen)

@@ -57,6 +57,7 @@ class Column:
     name: str
     label: str
     better: Literal["high", "low"]
+    every_epoch: bool = True  # whether the epochs of a run have it too
 
 
 @dataclasses.dataclass

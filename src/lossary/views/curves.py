@@ -86,7 +86,8 @@ def value_and_slope(loss: Loss, x: float, axis: str | None = None) -> tuple[floa
     """
     chosen = common_axis([loss], axis)
     value = _function(loss, chosen)
-    u, step = chosen.coordinate(x), 1 / (chosen.points - 1) if chosen.counts else STEP
+    low, high = chosen.limits
+    u, step = chosen.coordinate(x), (high - low) / (chosen.points - 1) if chosen.counts else STEP
     return value(u), (value(u + step) - value(u - step)) / (2 * step)
 
 
@@ -143,7 +144,7 @@ def _function(loss: Loss, axis: Axis) -> Callable[[float], float]:
     def value(u: float) -> float:
         prediction, target = axis.pair(laid_out, u)
         with np.errstate(all="ignore"):  # a curve may leave the domain of its loss: that is a gap in it
-            result: Any = laid_out(prediction, target)
+            result: Any = laid_out(prediction, target, **axis.operands(laid_out))
             return float(np.asarray(result).mean())
 
     return value
@@ -179,6 +180,8 @@ def _breaks(f: Callable[[float], float], u: Numbers, most: int = 12) -> list[flo
         return []
     known = values[np.isfinite(values)]
     size = float(np.max(known)) - float(np.min(known))
+    if size < 1e-8 * float(np.max(np.abs(known))):
+        return []  # the slope of a straight line: what changes there is the rounding of the differences
     suspects = [int(i) for i in np.argsort(-np.where(finite, change, 0.0))[:most] if change[i] > 0.04 * size > 0]
     found = sorted(at for i in suspects if (at := _jump(f, float(u[i]), float(u[i + 1]))) is not None)
     # a jump at a point of the grid is found from both sides

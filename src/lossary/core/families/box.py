@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import functools
 import math
-from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from lossary.array.namespace import Array, Namespace, to_numpy
 from lossary.array.primitives import sizes
 from lossary.core import contract
 from lossary.core.families.box_pair import BoxPair, Format, box_pair, measures_read
-from lossary.core.families.elements import keep, places, weighted
+from lossary.core.families.elements import keep, weighted
 from lossary.core.loss import Loss, Taxonomy, family
 from lossary.core.options import option
 from lossary.core.reduction import Terms
@@ -51,30 +50,18 @@ class PairLoss(Loss):
     def sides(self, boxes: Numbers) -> tuple[Numbers, str]:
         """Width and height of boxes (..., 2), and what may be wrong where one is negative."""
 
-    def prepare(
-        self,
-        prediction: Array,
-        target: Array,
-        *,
-        mask: Array | None,
-        sample_weight: Array | None,
-        operands: Mapping[str, Array],
-    ) -> Boxes:
-        name = type(self).__name__
-        contract.operands(name, self.operands, operands)
-        xp, others = contract.arrays(name, prediction, target=target, mask=mask, sample_weight=sample_weight)
-        target = others["target"]
+    def encode(self, given: contract.Arguments) -> Boxes:
+        name, xp, prediction, target = given.name, given.xp, given.prediction, given.target
         contract.same_shape(name, prediction, target)
         shape, (count, word) = sizes(prediction), self.numbers
         if not shape or shape[-1] != count:
             raise ValueError(f"{name}: `prediction` has shape {shape}; boxes need {word} numbers on the last axis")
-        dtype = contract.compute_dtype(name, xp, prediction)
-        counted, weight = places(xp, name, shape[:-1], dtype, others)
+        counted, weight = given.places(shape[:-1])
         both: list[Array] = []
         for argument, boxes in (("prediction", prediction), ("target", target)):
             if contract.checking(boxes):
                 self._check_boxes(argument, boxes, counted)
-            both.append(keep(xp, counted, contract.cast(xp, boxes, dtype), -1))
+            both.append(keep(xp, counted, contract.cast(xp, boxes, given.dtype), -1))
         return Boxes(xp, self.pair(xp, *both), counted, weight)
 
     def evaluate(self, batch: Boxes) -> Terms:

@@ -24,7 +24,6 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
 
     family_name: ClassVar[str] = "likelihood"
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
-    reads: ClassVar[str] = "log_p"
 
     # --- what a loss may add to the formula ------------------------------------------------------------------------
 
@@ -51,6 +50,11 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
     def everywhere(self, batch: ClassBatch) -> Array | None:
         """A term that is the same whichever class is true (multiclass)."""
         return None
+
+    @property
+    def reads(self) -> str:
+        every = self.smoothing or type(self).log_p is not LikelihoodLoss.log_p
+        return "log_p" if every else "true_log_p"
 
     # --- evaluation -------------------------------------------------------------------------------------------------
 
@@ -114,6 +118,8 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
         xp, index = batch.xp, batch.index
         assert index is not None
         if contract.is_integer(index):
+            if self.reads == "true_log_p":
+                return self._answers(batch, batch.true_log_p(), None, index)
             return self._answers(batch, pick(self.log_p(batch, index), index, axis), None, index)
         # the last label belongs to the last two classes, with no share for the first of them
         lower = xp.clip(xp.floor(index), min=0, max=max(batch.classes - 2, 0))

@@ -24,7 +24,6 @@ class SigmoidLoss(ProbabilityLoss):
 
     family_name: ClassVar[str] = "likelihood"
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
-    reads: ClassVar[str] = "scores"
 
     task: Literal["binary", "multilabel"] = option(default="binary", kw_only=False)
 

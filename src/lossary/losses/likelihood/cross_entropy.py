@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import power
+from lossary.array.primitives import focal, focal_slope
 from lossary.core.families import ForegroundMean, LikelihoodLoss
 from lossary.core.loss import loss
 from lossary.core.options import option
@@ -180,26 +180,6 @@ class FocalLoss(ForegroundMean, LikelihoodLoss):
 
     def slope(self, xp: Namespace, log_p: Array) -> Array:
         return focal_slope(xp, log_p, self.gamma)
-
-
-def focal(xp: Namespace, log_p: Array, gamma: float) -> Array:
-    """-(1-p)^γ ln p."""
-    if gamma == 0:
-        return -log_p
-    # 1 - p from log p keeps its digits as p → 1
-    return -power(xp, -xp.expm1(log_p), gamma) * log_p
-
-
-def focal_slope(xp: Namespace, log_p: Array, gamma: float) -> Array:
-    """The derivative of `focal` by log p."""
-    if gamma == 0:
-        return -xp.ones_like(log_p)
-    miss = -xp.expm1(log_p)
-    fade = power(xp, miss, gamma)
-    # γ·p·(1-p)^(γ-1)·log p; for γ < 1 the power grows without bound as p → 1, and log p beats it: the limit is 0
-    if gamma >= 1:
-        return gamma * (1.0 - miss) * power(xp, miss, gamma - 1.0) * log_p - fade
-    return xp.where(miss > 0, gamma * (1.0 - miss) * log_p * fade / xp.where(miss > 0, miss, 1.0), 0.0) - fade
 
 
 @loss(

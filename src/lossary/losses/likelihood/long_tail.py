@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import along, log_odds, log_sigmoid, log_softmax, numbers
+from lossary.array.primitives import along, focal, focal_slope, log_odds, log_sigmoid, log_softmax, numbers
 from lossary.core.families import LikelihoodLoss
 from lossary.core.families.classification import ClassBatch, class_vector
 from lossary.core.families.elements import rank
 from lossary.core.loss import loss
 from lossary.core.options import option
-from lossary.losses.likelihood.cross_entropy import focal, focal_slope
 
 
 @loss(
