@@ -167,8 +167,7 @@ def _ratio(loss: Loss, log_ratio: float) -> Pair:
     return _against_square(loss, 0.0, math.exp(log_ratio / 2), math.exp(-log_ratio / 2))
 
 
-def _angle(loss: Loss, degrees: float) -> Pair:
-    angle = math.radians(degrees)
+def _rotated(loss: Loss, angle: float) -> Pair:
     return np.array([[0.0, 0.0, 3.0, 1.0, angle]]), np.array([[0.0, 0.0, 3.0, 1.0, 0.0]])
 
 
@@ -293,13 +292,15 @@ RATIO = Axis(
     place=math.exp,
     logarithmic=True,
 )
-ANGLE = Axis(
-    "angle",
-    "angle between the boxes, in degrees",
-    "slope dℓ/dθ, by degree",
+TURN = Axis(
+    "turn",
+    "angle θ between the boxes, in degrees",
+    "slope dℓ/dθ, θ in radians",
     "two boxes of sides 3 and 1 with one centre",
     limits=(-180, 180),
-    pair=_angle,
+    pair=_rotated,
+    coordinate=math.radians,
+    place=math.degrees,
 )
 
 ANGLE = Axis(
@@ -356,7 +357,7 @@ AXES: dict[type[Loss], tuple[Axis, ...]] = {
     SimilarityLoss: (COSINE, DISTANCE),
     DistanceLoss: (DISTANCE, COSINE),
     BoxLoss: (OFFSET, SCALE, RATIO),
-    RotatedBoxLoss: (ANGLE, OFFSET, SCALE, RATIO),
+    RotatedBoxLoss: (TURN, OFFSET, SCALE, RATIO),
 }
 """The axes of each family; the first is drawn unless another is asked for or shared with the other losses."""
 
