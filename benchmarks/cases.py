@@ -386,7 +386,22 @@ CASES = (
     ),
     Case(VOLUMES, "lovász", CUBE, Ours(L.LovaszSoftmaxLoss()), CE, (), VOLUME, timed=False),
     Case(PAIRS, "giou", BOX_PAIRS, Ours(L.GIoULoss()), None, (torchvision("generalized_box_iou_loss"),), BOXES),
+    Case(PAIRS, "diou", BOX_PAIRS, Ours(L.DIoULoss()), None, (torchvision("distance_box_iou_loss"),), BOXES),
     Case(PAIRS, "ciou", BOX_PAIRS, Ours(L.CIoULoss()), None, (torchvision("complete_box_iou_loss"),), BOXES),
+    *(
+        Case(PAIRS, loss.short_name(), BOX_PAIRS, Ours(loss))
+        for loss in (
+            L.IoULoss(),
+            L.AlphaIoULoss(),
+            L.InnerIoULoss(),
+            L.EIoULoss(),
+            L.FocalEIoULoss(),
+            L.CDIoULoss(),
+            L.SIoULoss(),
+            L.MPDIoULoss(),
+            L.WIoULoss(),
+        )
+    ),
     Case(ELEMENTS, "l1", NUMBERS, Ours(L.L1Loss()), F("l1_loss")),
     Case(ELEMENTS, "mse", NUMBERS, Ours(L.MSELoss()), F("mse_loss")),
     Case(ELEMENTS, "huber", NUMBERS, Ours(L.HuberLoss(delta=1.5)), F("huber_loss", delta=1.5)),

@@ -25,8 +25,10 @@ from lossary.core.families import (
     MarginLoss,
     MaskLoss,
     PointwiseLoss,
+    RotatedBoxLoss,
     SequenceLoss,
 )
+from lossary.core.families.box import PairLoss
 from lossary.core.families.classification import ProbabilityLoss
 from lossary.core.loss import Loss
 from lossary.losses.region.lovasz import LovaszLoss
@@ -186,6 +188,8 @@ def draw(loss: Loss, regime: str = "ordinary", dense: bool = False, samples: int
         return _sequences(loss, regime, rng, samples)
     if isinstance(loss, lossary.ExpectedEditDistanceLoss):
         return _hypotheses(loss, regime, rng, samples)
+    if isinstance(loss, RotatedBoxLoss):
+        return _rotated_boxes(regime, rng, samples)
     if isinstance(loss, lossary.LinearCrossEntropyLoss):
         return _tokens(loss, regime, rng, samples)
     if isinstance(loss, EmbeddingLoss):
@@ -400,6 +404,28 @@ def _boxes(loss: BoxLoss, regime: str, rng: np.random.Generator, samples: int) -
     return Batch(to_format(prediction, loss.format), to_format(target, loss.format))
 
 
+def _rotated_boxes(regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    def draw_boxes() -> np.ndarray:
+        low, high = (0, 0, 0.5, 0.5, -4), (5, 5, 6, 6, 4)
+        return rng.uniform(low, high, size=(samples, PLACES, 5))
+
+    prediction, target = draw_boxes(), draw_boxes()
+    if regime == "edge":
+        pairs = np.array([[(*_centred(box), angle) for box in pair] for pair in EDGE_BOXES for angle in (0, 0.7)])
+        pairs[1::3, 1, 4] += np.pi / 2  # equal sides, other angle
+        chosen = rng.permutation(len(pairs))[: samples * PLACES]
+        prediction, target = (pairs[chosen, side].reshape(samples, PLACES, 5) for side in (0, 1))
+    if regime == "extreme":
+        size = rng.choice([1e-6, 1.0, 1e6], size=(samples, PLACES, 1)) * np.array([1, 1, 1, 1, 0]) + [0, 0, 0, 0, 1]
+        prediction, target = prediction * size, target * size
+    return Batch(prediction, target)
+
+
+def _centred(box: Sequence[float]) -> tuple[float, ...]:
+    x1, y1, x2, y2 = box
+    return ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
+
+
 EDGE_BOXES = (
     ([0, 0, 1, 1], [0, 0, 1, 1]),  # identical
     ([0, 0, 1, 0], [0, 0, 1, 1]),  # no height against a proper box
@@ -430,7 +456,7 @@ def unreduced_shape(loss: Loss, batch: Batch) -> tuple[int, ...]:
     shape = batch.prediction.shape
     if isinstance(loss, PointwiseLoss):
         return loss.unreduced(shape)
-    if isinstance(loss, (BoxLoss, EmbeddingLoss, lossary.LinearCrossEntropyLoss)):
+    if isinstance(loss, (PairLoss, EmbeddingLoss, lossary.LinearCrossEntropyLoss)):
         return shape[:-1]
     if isinstance(loss, SequenceLoss):
         return shape[:1]

@@ -37,6 +37,7 @@ from lossary.core.families import (
     NamedSumLoss,
     PointwiseLoss,
     ResidualLoss,
+    RotatedBoxLoss,
     SequenceLoss,
     SigmoidLoss,
 )
@@ -396,6 +397,10 @@ def _box(loss: Any, batch: Batch, place: tuple[int, ...], constants: Batch | Non
     return _formula(loss)(loss, prediction, target, **held), mass
 
 
+def _rotated_box(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    return _formula(loss)(loss, numbers(batch.prediction[place]), numbers(batch.target[place])), 1
+
+
 def _vector(batch: Batch, place: tuple[int, ...]) -> tuple[mpf, ...]:
     return _exact(tuple(batch.prediction[place].tolist()))
 
@@ -438,6 +443,7 @@ PLACE: dict[type[Loss], Callable[..., tuple[Any, Any]]] = {
     BoxLoss: _box,
     AlignmentLoss: _alignment,
     SequenceLoss: _sequence,
+    RotatedBoxLoss: _rotated_box,
     lossary.LinearCrossEntropyLoss: _tokens,
 }
 """Value (with its class weight) and weight of one place, by family."""

@@ -134,6 +134,18 @@ def test_equal_boxes_cost_nothing_at_any_size() -> None:
                 assert torch.isfinite(box.grad).all()
 
 
+def test_boxes_at_a_thousand_pixels_in_half_precision() -> None:
+    """Areas of a million overflow float16: computed in float32, the loss is that of the rounded boxes."""
+    for cls in BOXES:
+        for dtype in (torch.float16, torch.bfloat16):
+            box = torch.tensor([[10.0, 20, 1000, 990], [0, 0, 1e3, 1e3]]).to(dtype).requires_grad_()
+            target = torch.tensor([[0.0, 0, 1000, 1010], [0, 0, 1e3, 1e3]]).to(dtype)
+            value = cls()(box, target)
+            value.backward()
+            torch.testing.assert_close(value.double(), cls()(box.detach().double(), target.double()), rtol=1e-5, atol=0)
+            assert torch.isfinite(box.grad).all()
+
+
 def test_an_inverted_box_is_never_perfect() -> None:
     for cls in set(BOXES) - {lossary.FocalEIoULoss}:  # which gives disjoint boxes the weight 0
         assert cls()(np.array([[2.0, 2, 0, 0]]), np.array([[0.0, 0, 2, 2]])) >= 1

@@ -46,6 +46,7 @@ from formulas import (  # noqa: E402
     pointwise,
     region,
     residual,
+    rotated,
     sequence,
     sigmoid,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "pointwise",
     "region",
     "residual",
+    "rotated",
     "sequence",
     "sigmoid",
 ]

@@ -21,13 +21,17 @@ CLASSES = 7
 
 
 def compare(
-    study: Annotated[str, typer.Argument(help="segmentation, classification, regression or sequence")],
+    study: Annotated[str, typer.Argument(help="segmentation, classification, detection, regression or sequence")],
     losses: Annotated[
         str | None,
         typer.Option(
             help="Comma separated; options after ':', sums with '+', weights with '*': "
             "focal:gamma=1,dice+0.5*cross_entropy,cross_entropy:class_weight=balanced",
         ),
+    ] = None,
+    class_loss: Annotated[
+        str | None,
+        typer.Option(help="In detection, where --losses are those of the boxes: the loss of their classes. [focal]"),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Number of runs with each loss.")] = 2,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
@@ -38,8 +42,8 @@ def compare(
         typer.Option(
             help="Your own .npz instead of the built-in data. Arrays: images (N, H, W) or (N, channels, H, W); masks "
             "(N, H, W) for segmentation, labels (N,) for classification or (N, S), padded with -1, for sequence, "
-            "integers from 0; or features (N, F) and targets (N,) for regression; optionally split (N,) of "
-            "train, validation, test, and classes, their names.",
+            "labels (N, M) and boxes (N, M, 4) for detection, integers from 0; or features (N, F) and targets (N,) for "
+            "regression; optionally split (N,) of train, validation, test, and classes, their names.",
         ),
     ] = None,
     outliers: Annotated[
@@ -76,7 +80,7 @@ def compare(
         _with_outliers(losses, outliers, settings, as_json)
         return
     try:
-        comparison = run(losses, study=study, data=data, **settings)
+        comparison = run(losses, study=study, class_loss=class_loss, data=data, **settings)
     except KeyboardInterrupt:
         # a complete one was there before, and this comparison did not come as far as its first run
         if (folder / FILE).exists() and not (found := Comparison.load(folder)).complete:

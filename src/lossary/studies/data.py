@@ -28,10 +28,14 @@ class Split:
     """One part of a data set, in memory."""
 
     inputs: np.ndarray  # float32, samples first
-    targets: np.ndarray  # labels or numbers, samples first
+    targets: np.ndarray  # samples first; integers, where they are nothing but labels
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def labels(self) -> np.ndarray:
+        """Every label in the targets, for counting; below 0 is padding."""
+        return self.targets[self.targets >= 0]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,8 +56,7 @@ class Data:
         """How often each class occurs in the training targets, if there are classes and they are in memory."""
         if not isinstance(self.train, Split) or not self.classes:
             return None
-        labels = self.train.targets.ravel()
-        return np.bincount(labels[labels >= 0], minlength=len(self.classes))  # below 0 is padding
+        return np.bincount(self.train.labels(), minlength=len(self.classes))
 
     def class_weight(self) -> tuple[float, ...] | None:
         """Weights inversely proportional to the class counts; over all training targets they average 1."""
@@ -74,15 +77,15 @@ def load(path: Path, *, dense: bool, seed: int = 0) -> Data:
         dense: whether every pixel has a label.
         seed: decides a random 60/20/20 split where the file has none.
     """
-    arrays = read(path)
+    arrays = read_arrays(path)
     key = "masks" if dense else "labels"
     for name in ("images", key):
         if name not in arrays:
             raise InputError(f"{path} has no array {name!r}; it has {', '.join(sorted(arrays)) or 'none'}")
     images = check_images(arrays["images"])
     targets = _check_targets(key, arrays[key], images, dense)
-    classes = _check_classes(key, targets, arrays.get("classes"))
-    part = parts(arrays.get("split"), targets, dense, seed)
+    classes = check_classes(key, targets, arrays.get("classes"))
+    part = parts_of(arrays.get("split"), targets, dense, seed)
     # one mean and deviation per channel, from the training images only
     mean = images[part == 0].mean((0, 2, 3), keepdims=True)
     deviation = images[part == 0].std((0, 2, 3), keepdims=True)
@@ -94,7 +97,7 @@ def load(path: Path, *, dense: bool, seed: int = 0) -> Data:
     return Data(train, validation, test, classes, about)
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file by name."""
     try:
         loaded: Any = np.load(path, allow_pickle=False)
@@ -142,7 +145,7 @@ def _check_targets(key: str, targets: np.ndarray, images: np.ndarray, dense: boo
     return targets.astype(np.int64)
 
 
-def _check_classes(key: str, targets: np.ndarray, names: np.ndarray | None) -> tuple[str, ...]:
+def check_classes(key: str, targets: np.ndarray, names: np.ndarray | None) -> tuple[str, ...]:
     low, high = int(targets.min()), int(targets.max())
     if names is not None and (names.ndim != 1 or len(names) < 2):
         raise InputError(f"`classes` must list the names of two or more classes; got shape {names.shape}")
@@ -164,7 +167,7 @@ def _check_classes(key: str, targets: np.ndarray, names: np.ndarray | None) -> t
     return tuple(str(label) for label in range(count))
 
 
-def parts(split: np.ndarray | None, targets: np.ndarray, dense: bool, seed: int) -> np.ndarray:
+def parts_of(split: np.ndarray | None, targets: np.ndarray, dense: bool, seed: int) -> np.ndarray:
     """For each sample the index of its part in SPLITS."""
     if split is None:
         part = _random_parts(targets, dense, seed)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from lossary.studies.data import Data, Split, parts, read
+from lossary.studies.data import Data, Split, parts_of, read_arrays
 from lossary.studies.errors import InputError
 from lossary.studies.metrics import Metric
 from lossary.studies.results import Comparison
@@ -68,7 +68,7 @@ def _split(features: np.ndarray, targets: np.ndarray, train: np.ndarray) -> Spli
 
 def _load(path: Path) -> Data:
     """An .npz of `features` (N, F) and `targets` (N,), and optionally `split` (N,)."""
-    arrays = read(path)
+    arrays = read_arrays(path)
     for name in ("features", "targets"):
         if name not in arrays:
             raise InputError(f"{path} has no array {name!r}; it has {', '.join(sorted(arrays)) or 'none'}")
@@ -80,7 +80,7 @@ def _load(path: Path) -> Data:
     for name, x in (("features", features), ("targets", targets)):
         if x.dtype.kind not in "buif" or not np.isfinite(x).all():
             raise InputError(f"`{name}` must hold finite numbers")
-    part = parts(arrays.get("split"), targets, dense=True, seed=0)
+    part = parts_of(arrays.get("split"), targets, dense=True, seed=0)
     train = part == 0
     # by the median and its deviation, which a few wrong targets do not move
     middle = np.median(targets[train])

@@ -10,7 +10,7 @@ import numpy as np
 
 from lossary import text
 from lossary.losses.sequence import CTCLoss, ExpectedEditDistanceLoss
-from lossary.studies.data import Data, Split, check_images, parts, read
+from lossary.studies.data import Data, Split, check_images, parts_of, read_arrays
 from lossary.studies.digits import PADDING, sequence_data
 from lossary.studies.errors import InputError
 from lossary.studies.metrics import Metric
@@ -29,7 +29,7 @@ _SHOWN = 12
 
 def _load(path: Path) -> Data:
     """An .npz of `images` (N, H, W) or (N, channels, H, W) and `labels` (N, S): from 0, -1 behind the last."""
-    arrays = read(path)
+    arrays = read_arrays(path)
     for name in ("images", "labels"):
         if name not in arrays:
             raise InputError(f"{path} has no array {name!r}; it has {', '.join(sorted(arrays)) or 'none'}")
@@ -46,7 +46,7 @@ def _load(path: Path) -> Data:
     names = arrays.get("classes", np.arange(count))
     if len(names) < count:
         raise InputError(f"`classes` names {len(names)} labels; `labels` runs up to {count - 1}")
-    part = parts(arrays.get("split"), labels, dense=True, seed=0)
+    part = parts_of(arrays.get("split"), labels, dense=True, seed=0)
     mean, deviation = images[part == 0].mean(), images[part == 0].std() or 1.0
     images, labels = (images - mean) / deviation, np.where(behind, PADDING, labels.astype(np.int64) + 1)
     splits = [Split(images[part == p], labels[part == p]) for p in range(3)]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lossary.core.loss import Loss
 from lossary.studies.data import Data
 from lossary.studies.metrics import ClassMetric, Metric
 from lossary.studies.results import Comparison
@@ -24,6 +25,19 @@ class Section:
     title: str
     lead: str  # one or two sentences above the pictures
     html: str  # trusted markup
+
+
+def _classes(classes: int) -> int:
+    return classes
+
+
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """The part of a criterion that is the same for all losses of a comparison."""
+
+    loss: str  # its spec, unless the user names another
+    task: str  # given to it if it asks for one
+    join: Callable[[Criterion, Loss], Criterion]  # what trains the model, from a loss that is compared and this one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,3 +68,5 @@ class Study:
         default_factory=dict[str, "Callable[[], Criterion]"]
     )
     """What may be named beside the losses of the catalogue; a criterion with `advance` is told how far training is."""
+    outputs: Callable[[int], int] = _classes  # channels of the model's output, from the number of classes
+    beside: Beside | None = None  # where a model learns two things, and the losses compared are for one of them

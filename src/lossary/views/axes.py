@@ -23,6 +23,7 @@ from lossary.core.families import (
     MaskLoss,
     NamedSumLoss,
     PointwiseLoss,
+    RotatedBoxLoss,
     SigmoidLoss,
     SimilarityLoss,
 )
@@ -151,20 +152,28 @@ def _shifted(loss: Loss, offset: float) -> Pair:
     return _as_scores(loss, found, truth)
 
 
-def _centred(width: float, height: float) -> Pair:
-    return np.array([[-width / 2, -height / 2, width / 2, height / 2]]), np.array([[-0.5, -0.5, 0.5, 0.5]])
+def _against_square(loss: Loss, x: float, width: float, height: float) -> Pair:
+    """A box of a centre on the x axis and of these sides, and the unit square in the middle."""
+    if isinstance(parts(loss)[0], RotatedBoxLoss):
+        return np.array([[x, 0.0, width, height, 0.0]]), np.array([[0.0, 0.0, 1.0, 1.0, 0.0]])
+    prediction = np.array([[x - width / 2, -height / 2, x + width / 2, height / 2]])
+    return prediction, np.array([[-0.5, -0.5, 0.5, 0.5]])
 
 
 def _offset(loss: Loss, offset: float) -> Pair:
-    return np.array([[offset, 0.0, offset + 1.0, 1.0]]), np.array([[0.0, 0.0, 1.0, 1.0]])
+    return _against_square(loss, offset, 1.0, 1.0)
 
 
 def _scale(loss: Loss, log_scale: float) -> Pair:
-    return _centred(math.exp(log_scale), math.exp(log_scale))
+    return _against_square(loss, 0.0, math.exp(log_scale), math.exp(log_scale))
 
 
 def _ratio(loss: Loss, log_ratio: float) -> Pair:
-    return _centred(math.exp(log_ratio / 2), math.exp(-log_ratio / 2))
+    return _against_square(loss, 0.0, math.exp(log_ratio / 2), math.exp(-log_ratio / 2))
+
+
+def _rotated(loss: Loss, angle: float) -> Pair:
+    return np.array([[0.0, 0.0, 3.0, 1.0, angle]]), np.array([[0.0, 0.0, 3.0, 1.0, 0.0]])
 
 
 def _turned(loss: Loss, angle: float) -> Pair:
@@ -296,6 +305,16 @@ RATIO = Axis(
     place=math.exp,
     logarithmic=True,
 )
+TURN = Axis(
+    "turn",
+    "angle θ between the boxes, in degrees",
+    "slope dℓ/dθ, θ in radians",
+    "two boxes of sides 3 and 1 with one centre",
+    limits=(-180, 180),
+    pair=_rotated,
+    coordinate=math.radians,
+    place=math.degrees,
+)
 
 ANGLE = Axis(
     "angle",
@@ -351,6 +370,7 @@ AXES: dict[type[Loss], tuple[Axis, ...]] = {
     SimilarityLoss: (COSINE, DISTANCE),
     DistanceLoss: (DISTANCE, COSINE),
     BoxLoss: (OFFSET, SCALE, RATIO),
+    RotatedBoxLoss: (TURN, OFFSET, SCALE, RATIO),
 }
 """The axes of each family; the first is drawn unless another is asked for or shared with the other losses."""
 
