@@ -76,8 +76,8 @@ class GWDLoss(BoundedDistanceLoss):
 class KLDBoxLoss(BoundedDistanceLoss):
     r"""The Kullback-Leibler divergence of two rotated boxes taken for Gaussians.
 
-    $$\ell = 1 - \frac{1}{\tau + f(D)}, \quad D = \tfrac{1}{2} (\mu - \mu')^T \Sigma'^{-1} (\mu - \mu') +
-      \tfrac{1}{2} \mathrm{Tr}(\Sigma'^{-1} \Sigma) + \tfrac{1}{2} \ln \frac{|\Sigma'|}{|\Sigma|} - 1$$
+    $$\ell = 1 - \frac{1}{\tau + f(D)}, \quad D = \frac{1}{2} (\mu - \mu')^T \Sigma'^{-1} (\mu - \mu') +
+      \frac{1}{2} \mathrm{Tr}(\Sigma'^{-1} \Sigma) + \frac{1}{2} \ln \frac{|\Sigma'|}{|\Sigma|} - 1$$
 
     Use it to regress rotated boxes accurately, long ones above all: an error counts by the side of the target along
     which it lies, so the angle matters the more the longer the box is. It has no unit. Not for targets without area: a
@@ -111,8 +111,8 @@ class KLDBoxLoss(BoundedDistanceLoss):
 class ProbIoULoss(RotatedBoxLoss):
     r"""The Hellinger distance of two rotated boxes taken for Gaussians: one minus the probabilistic IoU.
 
-    $$\ell = \sqrt{1 - e^{-B}}, \quad B = \tfrac{1}{8} (\mu - \mu')^T \bar\Sigma^{-1} (\mu - \mu') +
-      \tfrac{1}{2} \ln \frac{|\bar\Sigma|}{\sqrt{|\Sigma| |\Sigma'|}}, \quad \bar\Sigma = \frac{\Sigma + \Sigma'}{2}$$
+    $$\ell = \sqrt{1 - e^{-B}}, \quad B = \frac{1}{8} (\mu - \mu')^T \bar\Sigma^{-1} (\mu - \mu') +
+      \frac{1}{2} \ln \frac{|\bar\Sigma|}{\sqrt{|\Sigma| |\Sigma'|}}, \quad \bar\Sigma = \frac{\Sigma + \Sigma'}{2}$$
 
     Use it to regress rotated boxes with a loss in [0, 1] that is a metric and close to 1 - IoU; YOLO's oriented models
     do. Boxes far apart have next to no slope: begin with `form="bhattacharyya"`, as the paper does. Σ is the covariance
