@@ -72,6 +72,7 @@ FAULTS = (
     Fault("classes last go unnoticed", "core/contract.py", "if 2 * last <= min(others):", "if False:", "tests/test_contract.py -k when_checked"),
     Fault("Lovász sorts upwards", "array/sorted_errors.py", "descending=True", "descending=False", f"{VALUES} Lovasz"),
     Fault("Lovász errors swapped", "losses/region/lovasz.py", "xp.where(true, 1.0 - x, x)", "xp.where(true, x, 1.0 - x)", f"{VALUES} Lovasz"),
+    Fault("Lovász errors swapped", "losses/region/lovasz.py", "xp.where(true, 1.0 - x, x)", "xp.where(true, x, 1.0 - x)", f"{VALUES} LovaszSoftmax"),
     Fault("Lovász step of the background", "array/sorted_errors.py", "union - w, fill=1.0", "union, fill=1.0", f"{VALUES} Lovasz"),
     Fault("Lovász of no foreground", "array/sorted_errors.py", "union - w, fill=1.0", "union - w", f"{VALUES} 'Lovasz and all'"),
     Fault("GIoU without the hull", "losses/boxes/overlap.py", "1.0 - pair.iou + pair.hull_gap", "1.0 - pair.iou", f"{VALUES} GIoU"),
