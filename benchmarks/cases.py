@@ -154,6 +154,7 @@ LOVASZ = (
 )
 LOVASZ_KORNIA = (Bar("time/peer", 1.0, "segmentation: Lovász softmax below kornia's"),)
 VOLUME = (Bar("peak", 3.5, "segmentation: at 1×100×64×64×64 peak extra memory at most 3.5 times the logits"),)
+OUTLINE = (Bar("time/peer", 1.0, "segmentation: Hausdorff on 2×2×48³ below MONAI's time with the same classes"),)
 BOXES = (
     Bar("time/peer", 0.8, "boxes: at most .8 times torchvision's time"),
     Bar(
@@ -167,11 +168,13 @@ BOXES = (
 
 SEGMENTATION, BINARY_MASKS, VOCABULARY = "segmentation", "binary masks", "1,000 classes"
 VOLUMES, PAIRS, ELEMENTS, DIVERGENCE = "volumes", "boxes", "elements", "distributions"
+OUTLINES = "outlines"
 
 IMAGES = Inputs("classes", (4, 19, 256, 256))
 MASKS, SOFT_MASKS = Inputs("binary", (4, 1, 512, 512)), Inputs("soft binary", (4, 1, 512, 512))
 ROWS = Inputs("classes", (16384, 1000))
 CUBE = Inputs("classes", (1, 100, 64, 64, 64))
+BLOCKS, BLOCK_MASKS = Inputs("classes", (2, 2, 48, 48, 48)), Inputs("binary", (2, 1, 48, 48, 48))
 BOX_PAIRS = Inputs("boxes", (100_000, 4))
 NUMBERS = Inputs("elements", (1_000_000,))
 
@@ -183,12 +186,34 @@ BINARY_PEERS = (
     smp("FocalLoss", mode="binary"),
     kornia("binary_focal_loss_with_logits", alpha=None, reduction="mean"),
 )
+ALPHA_PEERS = (
+    torchvision("sigmoid_focal_loss", "float", alpha=0.25),
+    monai("FocalLoss", "float", alpha=0.25),
+    smp("FocalLoss", mode="binary", alpha=0.25),
+    kornia("binary_focal_loss_with_logits", alpha=0.25, reduction="mean"),
+)
+# none of them has these losses: what their focal loss of the same masks takes
+FOCAL_PEERS = BINARY_PEERS
 SOFT_BCE = smp("SoftBCEWithLogitsLoss", "float", ignore_index=None)
 # MONAI and kornia average over the classes too
 SOFTMAX_FOCAL_PEERS = (
     monai("FocalLoss", factor=IMAGES.shape[1], use_softmax=True, to_onehot_y=True),
     kornia("focal_loss", factor=IMAGES.shape[1], alpha=None, reduction="mean"),
 )
+
+
+def likelihoods(classes: int) -> dict[str, L.Loss]:
+    """The functions of one log-probability that have no case of their own."""
+    counts = tuple(1000.0 / (c + 1) for c in range(classes))
+    return {
+        "poly": L.PolyLoss(),
+        "generalized cross entropy": L.GeneralizedCrossEntropyLoss(),
+        "symmetric cross entropy": L.SymmetricCrossEntropyLoss(),
+        "class-balanced": L.ClassBalancedLoss("multiclass", counts=counts),
+        "logit-adjusted": L.LogitAdjustedLoss(counts=counts),
+        "ldam": L.LDAMLoss(counts=counts),
+    }
+
 
 CASES = (
     Case(
@@ -218,6 +243,15 @@ CASES = (
         REGION,
     ),
     Case(
+        SEGMENTATION,
+        "jaccard",
+        IMAGES,
+        Ours(L.JaccardLoss("multiclass")),
+        CE,
+        (monai("DiceLoss", jaccard=True, **SOFTMAX), smp("JaccardLoss", mode="multiclass")),
+        REGION,
+    ),
+    Case(
         SEGMENTATION, "dice + cross entropy", IMAGES, Ours(DICE + CROSS), CE, (monai("DiceCELoss", **SOFTMAX),), DICE_CE
     ),
     Case(
@@ -228,6 +262,14 @@ CASES = (
         CE,
         (monai("DiceFocalLoss", **SOFTMAX),),
         DICE_FOCAL,
+    ),
+    Case(SEGMENTATION, "cross entropy + tversky", IMAGES, Ours(CROSS + TVERSKY), CE, (), DICE_CE),
+    Case(
+        SEGMENTATION,
+        "dice + cross entropy, some ignored",
+        IMAGES,
+        Ours(L.DiceLoss("multiclass", ignore_index=0) + L.CrossEntropyLoss(ignore_index=0)),
+        F("cross_entropy", ignore_index=0),
     ),
     Case(
         SEGMENTATION, "lovász", IMAGES, Ours(L.LovaszSoftmaxLoss()), CE, (smp("LovaszLoss", mode="multiclass"),), LOVASZ
@@ -247,8 +289,7 @@ CASES = (
         MASKS,
         Ours(L.BCELoss()),
         BCE,
-        (smp("SoftBCEWithLogitsLoss", "float", ignore_index=None),),
-        (),
+        (SOFT_BCE,),
     ),
     Case(
         BINARY_MASKS,
@@ -256,8 +297,7 @@ CASES = (
         SOFT_MASKS,
         Ours(L.BCELoss()),
         BCE,
-        (smp("SoftBCEWithLogitsLoss", ignore_index=None),),
-        (),
+        (SOFT_BCE,),
     ),
     Case(BINARY_MASKS, "focal", MASKS, Ours(L.FocalLoss("binary")), BCE, BINARY_PEERS, BINARY),
     Case(
@@ -269,7 +309,24 @@ CASES = (
         BINARY_PEERS,
         BINARY,
     ),
+    Case(BINARY_MASKS, "balanced focal", MASKS, Ours(L.FocalLoss("binary", alpha=0.25)), BCE, ALPHA_PEERS, BINARY),
+    Case(BINARY_MASKS, "quality focal", SOFT_MASKS, Ours(L.QualityFocalLoss()), BCE, FOCAL_PEERS, BINARY),
+    Case(BINARY_MASKS, "asymmetric", MASKS, Ours(L.AsymmetricLoss()), BCE, FOCAL_PEERS, BINARY),
+    Case(BINARY_MASKS, "varifocal", SOFT_MASKS, Ours(L.VarifocalLoss()), BCE, FOCAL_PEERS, BINARY),
+    Case(BINARY_MASKS, "class-balanced", MASKS, Ours(L.ClassBalancedLoss("binary", counts=(9, 1), gamma=2.0)), BCE),
+    Case(BINARY_MASKS, "balanced bce", MASKS, Ours(L.BalancedBCELoss()), BCE),
+    Case(BINARY_MASKS, "ghm", MASKS, Ours(L.GHMLoss()), BCE),
+    Case(BINARY_MASKS, "top-k", MASKS, Ours(L.TopKLoss("binary")), BCE),
     Case(BINARY_MASKS, "dice", MASKS, Ours(L.DiceLoss("binary")), BCE, (monai("DiceLoss", "float", sigmoid=True),)),
+    Case(
+        BINARY_MASKS,
+        "lovász hinge",
+        MASKS,
+        Ours(L.LovaszHingeLoss("binary", per="batch")),
+        BCE,
+        (smp("LovaszLoss", mode="binary"), kornia("lovasz_hinge_loss")),
+        LOVASZ[1:],
+    ),
     Case(VOCABULARY, "cross entropy", ROWS, Ours(CROSS), CE, (smp("SoftCrossEntropyLoss", smooth_factor=0.0),), PLAIN),
     Case(VOCABULARY, "focal", ROWS, Ours(FOCAL_LOSS), CE, (), LIKELIHOOD),
     Case(
@@ -279,6 +336,13 @@ CASES = (
         Ours(L.CrossEntropyLoss(label_smoothing=0.1)),
         F("cross_entropy", label_smoothing=0.1),
     ),
+    *(
+        Case(group, name, inputs, Ours(loss), CE, (), LIKELIHOOD)
+        for group, inputs in ((SEGMENTATION, IMAGES), (VOCABULARY, ROWS))
+        for name, loss in likelihoods(inputs.shape[1]).items()
+    ),
+    Case(SEGMENTATION, "bi-tempered", IMAGES, Ours(L.BiTemperedLoss()), CE),
+    Case(SEGMENTATION, "top-k", IMAGES, Ours(L.TopKLoss("multiclass")), CE),
     Case(VOLUMES, "cross entropy", CUBE, Ours(CROSS), CE, (), VOLUME, timed=False),
     Case(
         VOLUMES,
@@ -303,8 +367,50 @@ CASES = (
     Case(
         VOLUMES, "dice + cross entropy", CUBE, Ours(DICE + CROSS), CE, (monai("DiceCELoss", **SOFTMAX),), VOLUME, False
     ),
+    Case(
+        OUTLINES,
+        "hausdorff",
+        BLOCKS,
+        Ours(L.HausdorffDTLoss("multiclass")),
+        CE,
+        (monai("HausdorffDTLoss", **SOFTMAX),),
+        OUTLINE,
+    ),
+    Case(
+        OUTLINES,
+        "hausdorff by erosion",
+        BLOCKS,
+        Ours(L.HausdorffErosionLoss("multiclass", classes="all", erosion="mean")),
+        CE,
+        (Call("kornia.losses.HausdorffERLoss3D", form="channel", before=lambda z: torch.softmax(z, 1)),),
+    ),
+    Case(OUTLINES, "boundary", BLOCKS, Ours(L.BoundaryLoss("multiclass")), CE),
+    Case(
+        OUTLINES,
+        "cldice",
+        BLOCK_MASKS,
+        Ours(L.ClDiceLoss("binary")),
+        BCE,
+        (monai("SoftclDiceLoss", "float", sigmoid=True, smooth=1e-12),),
+    ),
+    Case(VOLUMES, "lovász", CUBE, Ours(L.LovaszSoftmaxLoss()), CE, (), VOLUME, timed=False),
     Case(PAIRS, "giou", BOX_PAIRS, Ours(L.GIoULoss()), None, (torchvision("generalized_box_iou_loss"),), BOXES),
+    Case(PAIRS, "diou", BOX_PAIRS, Ours(L.DIoULoss()), None, (torchvision("distance_box_iou_loss"),), BOXES),
     Case(PAIRS, "ciou", BOX_PAIRS, Ours(L.CIoULoss()), None, (torchvision("complete_box_iou_loss"),), BOXES),
+    *(
+        Case(PAIRS, loss.short_name(), BOX_PAIRS, Ours(loss))
+        for loss in (
+            L.IoULoss(),
+            L.AlphaIoULoss(),
+            L.InnerIoULoss(),
+            L.EIoULoss(),
+            L.FocalEIoULoss(),
+            L.CDIoULoss(),
+            L.SIoULoss(),
+            L.MPDIoULoss(),
+            L.WIoULoss(),
+        )
+    ),
     Case(ELEMENTS, "l1", NUMBERS, Ours(L.L1Loss()), F("l1_loss")),
     Case(ELEMENTS, "mse", NUMBERS, Ours(L.MSELoss()), F("mse_loss")),
     Case(ELEMENTS, "huber", NUMBERS, Ours(L.HuberLoss(delta=1.5)), F("huber_loss", delta=1.5)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -10,41 +11,44 @@ from rich.table import Table
 import lossary as L
 from benchmarks import measure
 from benchmarks.cases import BCE, CE, Inputs
-from benchmarks.contenders import Evaluate, Ours
+from benchmarks.contenders import Evaluate
 from benchmarks.measure import Spread, ratio
 from benchmarks.results import shown
+from lossary.core.compound import SumLoss
 
 CALLS_PER_ROUND = 200
 
 
 def scaling(repeats: int, seconds: float, tick: Callable[[], None]) -> tuple[Table, list[dict[str, object]]]:
-    """Dice on four sizes in pixels and four in classes: nanoseconds per logit, which linear cost keeps level."""
+    """Four sizes in pixels and four in classes: nanoseconds per logit, which linear cost keeps level."""
+    losses = (L.DiceLoss("multiclass"), L.DiceLoss("multiclass") + L.CrossEntropyLoss(), L.LovaszSoftmaxLoss())
     pixels = [(2, 19, side, side) for side in (64, 128, 256, 512)]
     classes = [(2, count, 128, 128) for count in (5, 20, 80, 320)]
-    table = Table(title="scaling of DiceLoss('multiclass')", title_justify="left", title_style="bold")
-    for heading in ("grows with", "shape", "logits", "ms", "ns per logit", "× F.cross_entropy", "saved"):
-        table.add_column(heading, justify="left" if heading in ("grows with", "shape") else "right")
+    table = Table(title="scaling with pixels and with classes", title_justify="left", title_style="bold")
+    for heading in ("loss", "grows with", "shape", "logits", "ms", "ns per logit", "× F.cross_entropy", "saved"):
+        table.add_column(heading, justify="left" if heading in ("loss", "grows with", "shape") else "right")
     rows: list[dict[str, object]] = []
-    for axis, shapes in (("pixels", pixels), ("classes", classes)):
-        for shape in shapes:
-            inputs = Inputs("classes", shape)
-            prediction, target = inputs.make()
-            dice, native = Ours(L.DiceLoss("multiclass")).make(), CE.make()
-            times = list(measure.rounds([(dice, target), (native, target)], prediction, repeats, seconds))
-            ours, theirs = [t[0] for t in times], [t[1] for t in times]
-            median, saved = Spread.of(ours).median, measure.saved(dice, prediction, target).total
-            each = 1e9 * median / prediction.numel()
-            table.add_row(
-                axis,
-                inputs.label,
-                f"{prediction.numel():,}",
-                f"{1e3 * median:.3g}",
-                f"{each:.2f}",
-                shown(ratio(ours, theirs)),
-                f"{saved:.2f}",
-            )
-            rows.append({"axis": axis, "shape": list(shape), "seconds": median, "ns_per_logit": each, "saved": saved})
-            tick()
+    sizes = [("pixels", shape) for shape in pixels] + [("classes", shape) for shape in classes]
+    for loss, (axis, shape) in itertools.product(losses, sizes):
+        inputs, name = Inputs("classes", shape), " + ".join(SumLoss.of(loss).names)
+        prediction, target = inputs.make()
+        times = list(measure.rounds([(loss, target), (CE.make(), target)], prediction, repeats, seconds))
+        ours, theirs = [t[0] for t in times], [t[1] for t in times]
+        median, saved = Spread.of(ours).median, measure.saved(loss, prediction, target).total
+        each = 1e9 * median / prediction.numel()
+        table.add_row(
+            name,
+            axis,
+            inputs.label,
+            f"{prediction.numel():,}",
+            f"{1e3 * median:.3g}",
+            f"{each:.2f}",
+            shown(ratio(ours, theirs)),
+            f"{saved:.2f}",
+        )
+        row: dict[str, object] = {"loss": name, "axis": axis, "shape": list(shape), "seconds": median}
+        rows.append({**row, "ns_per_logit": each, "saved": saved})
+        tick()
     return table, rows
 
 

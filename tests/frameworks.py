@@ -44,6 +44,8 @@ def to_numpy(x: Any) -> np.ndarray:
     if isinstance(x, torch.Tensor):
         x = x.detach()
         return (x.double() if x.is_floating_point() else x).numpy(force=True)
+    if isinstance(x, tf.Tensor):
+        x = x.numpy()  # NumPy itself cannot read a single bfloat16
     return np.asarray(x).astype(float) if "float16" in str(getattr(x, "dtype", "")) else np.asarray(x)
 
 

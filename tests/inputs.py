@@ -15,11 +15,25 @@ import numpy as np
 
 import lossary
 from lossary.core import options
-from lossary.core.families import BoxLoss, ClassificationLoss, DivergenceLoss, MarginLoss, PointwiseLoss
+from lossary.core.families import (
+    AlignmentLoss,
+    BoxLoss,
+    ClassificationLoss,
+    DistanceLoss,
+    DivergenceLoss,
+    EmbeddingLoss,
+    MarginLoss,
+    MaskLoss,
+    PointwiseLoss,
+    RotatedBoxLoss,
+    SequenceLoss,
+)
+from lossary.core.families.box import PairLoss
 from lossary.core.families.classification import ProbabilityLoss
 from lossary.core.loss import Loss
+from lossary.losses.region.lovasz import LovaszLoss
 
-CLASSES, PLACES, SAMPLES = 4, 5, 3
+CLASSES, PLACES, SAMPLES, WIDTH = 4, 5, 3, 4
 REGIMES = ("ordinary", "edge", "extreme")
 
 
@@ -30,10 +44,12 @@ class Batch:
     prediction: np.ndarray
     target: np.ndarray
     keywords: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    shared: tuple[str, ...] = ()  # keywords that belong to no sample
 
     def __getitem__(self, samples: object) -> Batch:
         """Some of the samples, operands included."""
-        return Batch(self.prediction[samples], self.target[samples], {k: v[samples] for k, v in self.keywords.items()})
+        keywords = {k: v if k in self.shared else v[samples] for k, v in self.keywords.items()}
+        return Batch(self.prediction[samples], self.target[samples], keywords, self.shared)
 
     def with_prediction(self, prediction: np.ndarray) -> Batch:
         return dataclasses.replace(self, prediction=prediction)
@@ -57,13 +73,16 @@ def defaults() -> list[Loss]:
     return [make(cls, task) for cls in lossary.catalogue() for task in tasks(cls)]
 
 
-def variants(cls: type[Loss]) -> list[Loss]:
-    """The losses of a class that differ from the default in one option (or in one that needs a second)."""
+def variants(cls: type[Loss], crossed: bool = True) -> list[Loss]:
+    """The losses of a class that differ from the default in one option (or in one that needs a second), and some that
+    differ in several whose code meets. What a family declares is tried with the first class of the family, because its
+    code is the family's."""
+    own = {*cls.__annotations__} if cls is not _first_of_family(cls) else {name for name, _, _ in cls.options()}
     found: dict[Loss, None] = {}
     for task in tasks(cls):
         found[make(cls, task)] = None
         for name, field, annotation in cls.options():
-            if name in ("task", "empty"):  # test_edges.py has the policies for an empty batch
+            if name in ("task", "empty") or name not in own:  # test_edges.py has the policies for an empty batch
                 continue
             for value in _values(name, annotation, field.metadata["domain"]):
                 together = {"reduction": "weighted_mean"} if name == "class_weight" else {}
@@ -71,38 +90,35 @@ def variants(cls: type[Loss]) -> list[Loss]:
                     found[make(cls, task, **{name: value}, **together)] = None
                 except ValueError:
                     continue  # an option that this task refuses; test_errors has these
-        if issubclass(cls, ClassificationLoss):
+        if issubclass(cls, ClassificationLoss) and crossed:
             found |= dict.fromkeys(_crossed(cls, task))
     return list(found)
 
 
+def _first_of_family(cls: type[Loss]) -> type[Loss]:
+    """Of those with the most tasks."""
+    return max((c for c in lossary.catalogue() if c.family_name == cls.family_name), key=lambda c: len(c.tasks()))
+
+
 def formulas(cls: type[Loss]) -> list[Loss]:
-    """The variants whose formula differs: options that the class declares itself. What its family declares is tried, on
-    every framework, with the first class of the family."""
-    # of those with the most tasks
-    first = max((c for c in lossary.catalogue() if c.family_name == cls.family_name), key=lambda c: len(c.tasks()))
-    if cls is first:
-        return variants(cls)
-    own = {name for name in cls.__annotations__ if name != "task"}
-    shared = [name for name, _, _ in cls.options() if name not in own]
-    plain = {loss_task(x): x for x in (make(cls, task) for task in tasks(cls))}
-    return [
-        loss
-        for loss in variants(cls)
-        if all(getattr(loss, name) == getattr(plain[loss_task(loss)], name) for name in shared)
-    ]
+    """The variants whose formula differs."""
+    return variants(cls, crossed=cls is _first_of_family(cls))
 
 
 def _values(name: str, annotation: object, domain: options.Domain) -> list[object]:
     """A few values of an option that its domain allows."""
     if name == "ignore_index":
         return [1, 255]
-    if name == "class_axis":
+    if name in ("class_axis", "blank"):
         return [-1]
+    if name == "chunk":
+        return [2]
     values: list[object] = list(options.choices(annotation))
     for kind in typing.get_args(annotation) or (annotation,):
         if kind is bool:
             values += [True, False]
+        elif kind is int:
+            values += [v for v in (1, 2, 3, 7) if v in domain]
         elif kind is float:
             values += [
                 v for v in (domain.low, domain.high, 0.0, 0.3, 0.9, 1.0, 1.5, 2.0, 5.0) if v in domain and abs(v) < 1e9
@@ -136,10 +152,14 @@ def _crossed(cls: type[Loss], task: str | None) -> list[Loss]:
         },
     ):
         known = {k: v for k, v in settings.items() if k in names}
+        if known.get("reduction") not in (None, *options.choices(typing.get_type_hints(cls)["reduction"])):
+            continue
         if isinstance(known.get("alpha"), float | tuple) and cls is not lossary.FocalLoss:
             known["alpha"] = 0.25
         if task == "binary":
             known.pop("class_weight", None)
+        if issubclass(cls, MaskLoss):
+            known.pop("classes", None)  # which has no "present"
         losses.append(make(cls, task, **known))
     return losses
 
@@ -164,12 +184,22 @@ def draw(loss: Loss, regime: str = "ordinary", dense: bool = False, samples: int
         return _distributions(loss, regime, rng, samples)
     if isinstance(loss, BoxLoss):
         return _boxes(loss, regime, rng, samples)
+    if isinstance(loss, AlignmentLoss):
+        return _sequences(loss, regime, rng, samples)
+    if isinstance(loss, lossary.ExpectedEditDistanceLoss):
+        return _hypotheses(loss, regime, rng, samples)
+    if isinstance(loss, RotatedBoxLoss):
+        return _rotated_boxes(regime, rng, samples)
+    if isinstance(loss, lossary.LinearCrossEntropyLoss):
+        return _tokens(loss, regime, rng, samples)
+    if isinstance(loss, EmbeddingLoss):
+        return _features(loss, regime, rng, samples)
     raise NotImplementedError(f"no inputs for the family of {type(loss).__name__}")
 
 
 def takes_dense(loss: Loss) -> bool:
     """Whether soft targets are another case for this loss."""
-    if not isinstance(loss, ClassificationLoss) or isinstance(loss, (MarginLoss, lossary.LovaszSoftmaxLoss)):
+    if not isinstance(loss, ClassificationLoss) or isinstance(loss, (MarginLoss, LovaszLoss)):
         return False
     if loss.reads_between:
         return False  # labels between classes are soft already
@@ -239,6 +269,24 @@ def _labels(loss: ClassificationLoss, regime: str, rng: np.random.Generator, den
     return Batch(prediction, target)
 
 
+def _tokens(loss: lossary.LinearCrossEntropyLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    """Features of three numbers and a classifier whose logits are of every size."""
+    shape, width = (samples, PLACES), 3
+    features, weight = rng.normal(size=(*shape, width)), rng.normal(size=(CLASSES, width))
+    if regime == "edge":
+        features = rng.choice([0.0, 0.0, 1.0, -1.0, 20.0], size=features.shape)
+    if regime == "extreme":
+        features = rng.choice([0.0, 1.0, -1.0], size=features.shape) * loss.facts.reach
+    target = rng.integers(0, CLASSES, size=shape)
+    if loss.ignore_index is not None:
+        target = np.where(rng.uniform(size=shape) < 0.3, loss.ignore_index, target)
+    operands = {"weight": weight, "bias": rng.normal(size=CLASSES)}
+    if loss.distillation:
+        operands["teacher_features"] = rng.normal(size=(*shape, 2))
+        operands |= {"teacher_weight": rng.normal(size=(CLASSES, 2)), "teacher_bias": rng.normal(size=CLASSES)}
+    return Batch(features, target, operands, loss.shared)
+
+
 def probabilities(scores: np.ndarray, task: str) -> np.ndarray:
     if task == "multiclass":
         p = np.exp(scores - scores.max(1, keepdims=True))
@@ -263,8 +311,72 @@ def _distributions(loss: DivergenceLoss, regime: str, rng: np.random.Generator, 
             with np.errstate(divide="ignore"):
                 scores = np.maximum(np.log(p), -loss.facts.reach)
         sides.append(np.moveaxis(scores, 1, -1) if loss.class_axis == -1 else scores)
-    labels = {"labels": rng.integers(0, CLASSES, size=(samples, PLACES))} if loss.needed_operands() else {}
+    labels = {"labels": rng.integers(0, CLASSES, size=(samples, PLACES))} if loss.takes else {}
     return Batch(*sides, labels)
+
+
+def _features(loss: EmbeddingLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    """Features of several views a sample, their labels, and vectors of the classes where the loss takes them."""
+
+    def vectors(*shape: int) -> np.ndarray:
+        if regime == "edge":
+            rows = [row for row in EDGE_VECTORS if not (isinstance(loss, DistanceLoss) and 0 < max(row) < 1)]
+            return rng.choice(np.array(rows, dtype=float), size=shape)
+        if regime == "extreme":
+            return rng.choice([0.0, 1.0, -1.0], size=(*shape, WIDTH)) * loss.facts.reach
+        return 2 * rng.normal(size=(*shape, WIDTH))
+
+    target = rng.integers(0, CLASSES, size=(samples, PLACES))
+    if loss.ignore_index is not None:
+        target = np.where(rng.uniform(size=target.shape) < 0.3, loss.ignore_index, target)
+    operands = {name: vectors(CLASSES) for name in loss.takes if name not in loss.optional}
+    if "annealing" in loss.operands:
+        operands["annealing"] = np.array(0.5)
+    return Batch(vectors(samples, PLACES), target, operands, loss.shared)
+
+
+EDGE_VECTORS = (
+    (0, 0, 0, 0),  # no direction
+    (1, 0, 0, 0),
+    (1, 0, 0, 0),  # identical more often than not
+    (-1, 0, 0, 0),  # opposite
+    (2, 0, 0, 0),  # parallel
+    (0, 1, 0, 0),  # at a right angle
+    (1, 1, 0, 0),
+    (3, 0, 4, 0),
+    (1e-30, 0, 0, 0),  # its square is 0 in float32
+)
+
+
+def _sequences(loss: AlignmentLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    """Scores and labels with their lengths. At the edge there are empty targets, impossible ones, and no frames."""
+    frames, labels = (5, 2) if loss.frame_axes == 1 else (4, 2)
+    shape = (samples, frames, *[labels + 1] * (loss.frame_axes - 1), CLASSES)
+    scores = 2 * rng.normal(size=shape)
+    if regime == "extreme":
+        scores = rng.choice([0.0, 1.0, -1.0], size=shape) * loss.facts.reach
+    known = [c for c in range(CLASSES) if c not in (loss.blank % CLASSES, loss.ignore_index)]
+    target = rng.choice(known, size=(samples, labels))
+    least, shortest = (0, 0) if regime == "edge" else (frames - 2, 1)
+    lengths = rng.integers(least, frames, size=samples, endpoint=True)
+    target_lengths = rng.integers(shortest, labels, size=samples, endpoint=True)
+    if regime == "edge":
+        target[:] = target[:, :1]  # a label that follows its equal needs a blank between
+        scores = rng.choice([0.0, 0.0, 1.0, -40.0], size=shape)
+    if loss.ignore_index is None:
+        return Batch(scores, target, {"lengths": lengths, "target_lengths": target_lengths})
+    target = np.where(np.arange(labels) < target_lengths[:, None], target, loss.ignore_index)
+    return Batch(scores, target, {"lengths": lengths})
+
+
+def _hypotheses(loss: Loss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    """Log-probabilities and edits of a few hypotheses; at the edge some are missing."""
+    scores = 2 * rng.normal(size=(samples, PLACES)) - 5
+    if regime == "edge":
+        scores = rng.choice([0.0, 0.0, -1.0, -40.0, -np.inf], size=scores.shape)
+    if regime == "extreme":
+        scores = rng.choice([0.0, -1.0], size=scores.shape) * loss.facts.reach
+    return Batch(scores, rng.integers(0, 7, size=scores.shape))
 
 
 def _nearest_sides(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -290,6 +402,28 @@ def _boxes(loss: BoxLoss, regime: str, rng: np.random.Generator, samples: int) -
         size = rng.choice([1e-6, 1.0, 1e6], size=(samples, PLACES, 1))
         prediction, target = prediction * size, target * size
     return Batch(to_format(prediction, loss.format), to_format(target, loss.format))
+
+
+def _rotated_boxes(regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    def draw_boxes() -> np.ndarray:
+        low, high = (0, 0, 0.5, 0.5, -4), (5, 5, 6, 6, 4)
+        return rng.uniform(low, high, size=(samples, PLACES, 5))
+
+    prediction, target = draw_boxes(), draw_boxes()
+    if regime == "edge":
+        pairs = np.array([[(*_centred(box), angle) for box in pair] for pair in EDGE_BOXES for angle in (0, 0.7)])
+        pairs[1::3, 1, 4] += np.pi / 2  # equal sides, other angle
+        chosen = rng.permutation(len(pairs))[: samples * PLACES]
+        prediction, target = (pairs[chosen, side].reshape(samples, PLACES, 5) for side in (0, 1))
+    if regime == "extreme":
+        size = rng.choice([1e-6, 1.0, 1e6], size=(samples, PLACES, 1)) * np.array([1, 1, 1, 1, 0]) + [0, 0, 0, 0, 1]
+        prediction, target = prediction * size, target * size
+    return Batch(prediction, target)
+
+
+def _centred(box: Sequence[float]) -> tuple[float, ...]:
+    x1, y1, x2, y2 = box
+    return ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
 
 
 EDGE_BOXES = (
@@ -322,8 +456,10 @@ def unreduced_shape(loss: Loss, batch: Batch) -> tuple[int, ...]:
     shape = batch.prediction.shape
     if isinstance(loss, PointwiseLoss):
         return loss.unreduced(shape)
-    if isinstance(loss, BoxLoss):
+    if isinstance(loss, (PairLoss, EmbeddingLoss, lossary.LinearCrossEntropyLoss)):
         return shape[:-1]
+    if isinstance(loss, SequenceLoss):
+        return shape[:1]
     if isinstance(loss, DivergenceLoss) or (isinstance(loss, ClassificationLoss) and loss.task == "multiclass"):
         axis = loss.class_axis % len(shape)
         return shape[:axis] + shape[axis + 1 :]

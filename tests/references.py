@@ -7,6 +7,7 @@ reduced loss as a float, or a list of the unreduced values.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -18,18 +19,29 @@ import numpy as np
 import lossary
 from formulas import CONSTANTS, FINISH, FORMULAS, mpf
 from formulas.box import focal_weight
+from formulas.compound import Answer, Place
 from formulas.likelihood import FROM_LOGITS, effective_number_weights
+from formulas.mask import FACTORS, Image
+from formulas.region import FROM_PLACES
 from inputs import Batch, unreduced_shape
 from lossary.core.families import (
+    AlignmentLoss,
     BalancedLoss,
     BoxLoss,
+    DistanceMapLoss,
     DivergenceLoss,
+    EmbeddingLoss,
     LikelihoodLoss,
     MarginLoss,
+    MaskLoss,
+    NamedSumLoss,
     PointwiseLoss,
     ResidualLoss,
+    RotatedBoxLoss,
+    SequenceLoss,
     SigmoidLoss,
 )
+from lossary.core.families.embedding import ClassVectorLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss
 
@@ -49,6 +61,10 @@ def evaluate(
     """The value of a call. `constants` is the batch at which what the gradient holds constant is computed."""
     if isinstance(loss, OverlapLoss):
         return _overlap(loss, batch, mask, sample_weight, normalizer)
+    if isinstance(loss, NamedSumLoss):
+        return _compound(loss, batch, mask, sample_weight)
+    if isinstance(loss, (MaskLoss, DistanceMapLoss)):
+        return _masks(loss, batch, mask, sample_weight, normalizer, constants)
     if isinstance(loss, BalancedLoss):
         return _balanced(loss, batch, mask, sample_weight, normalizer, constants)
     values: list[float] = []
@@ -59,7 +75,10 @@ def evaluate(
             values.append(0.0)
             continue
         weight = at(sample_weight, place, 1.0)
-        value, mass = PLACE[family_of(loss)](loss, batch, place, constants)
+        if isinstance(loss, EmbeddingLoss):
+            value, mass = _embedding(loss, batch, place, constants, mask)
+        else:
+            value, mass = PLACE[family_of(loss)](loss, batch, place, constants)
         if value is None:  # the formula has no value here
             values.append(0.0)
             continue
@@ -76,7 +95,8 @@ def evaluate(
     denominator = math.fsum(masses) if loss.reduction == "weighted_mean" else len(masses)
     if getattr(loss, "normalizer", None) == "positives":
         denominator = denominator or 1
-    if isinstance(loss, lossary.FocalEIoULoss) and loss.reduction == "mean":
+    tokens = getattr(loss, "normalizer", None) == "tokens"
+    if (isinstance(loss, lossary.FocalEIoULoss) or tokens) and loss.reduction == "mean":
         denominator = math.fsum(own_masses)
     return FINISH.get(type(loss), float)(divide(loss, total, denominator, normalizer))
 
@@ -266,6 +286,20 @@ def _likelihood(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None
     return value, math.fsum(w * float(s) for w, s in zip(weights, t, strict=True))
 
 
+def _tokens(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    def scores(features: np.ndarray, weight: str, bias: str) -> list[mpf]:
+        rows = zip(batch.keywords[weight], batch.keywords[bias], strict=True)
+        return [mpmath.fdot(numbers(row), numbers(features)) + mpf(float(b)) for row, b in rows]
+
+    true = int(batch.target[place])
+    weights = class_numbers(loss, loss.class_weight, len(batch.keywords["weight"]))
+    teacher = None
+    if loss.distillation:
+        teacher = scores(batch.keywords["teacher_features"][place], "teacher_weight", "teacher_bias")
+    logits = scores(batch.prediction[place], "weight", "bias")
+    return _formula(loss)(loss, logits, true, weights, teacher), weights[true]
+
+
 def _sides(loss: Any, place: tuple[int, ...]) -> tuple[float, float]:
     """Factors of the positive and of the negative term."""
     alpha, positive = getattr(loss, "alpha", None), getattr(loss, "pos_weight", None)
@@ -322,6 +356,26 @@ def _divergence(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None
     return _formula(loss)(loss, *sides, *operands), 1
 
 
+def _alignment(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    (n,) = place
+    labels = [int(c) for c in batch.target[n] if c != loss.ignore_index]
+    labels = labels[: batch.keywords.get("target_lengths", {n: len(labels)})[n]]
+    scores = batch.prediction[n][: batch.keywords.get("lengths", {n: batch.prediction.shape[1]})[n]]
+    if loss.frame_axes == 1:
+        p: list[Any] = [softmax(loss, list(frame))[0] for frame in scores]
+    else:
+        p = [[softmax(loss, list(place))[0] for place in frame] for frame in scores]
+    likelihood = _formula(loss)(loss, p, labels, batch.prediction.shape[-1])
+    value = -mpmath.log(likelihood) if likelihood > 0 else None  # left out where there is no alignment
+    return value, len(labels) if loss.normalizer == "tokens" else 1
+
+
+def _sequence(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    pairs = [(numbers(s), numbers(d)) for s, d in zip(batch.prediction[place], batch.target[place], strict=True)]
+    present = [pair for pair in pairs if pair[0] > mpf("-inf")]
+    return _formula(loss)(loss, *map(list, zip(*present, strict=True))), 1
+
+
 def corners(loss: Any, box: np.ndarray) -> list[mpf]:
     a, b, c, d = (mpf(float(v)) for v in box)
     if loss.format == "xyxy":
@@ -343,6 +397,42 @@ def _box(loss: Any, batch: Batch, place: tuple[int, ...], constants: Batch | Non
     return _formula(loss)(loss, prediction, target, **held), mass
 
 
+def _rotated_box(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    return _formula(loss)(loss, numbers(batch.prediction[place]), numbers(batch.target[place])), 1
+
+
+def _vector(batch: Batch, place: tuple[int, ...]) -> tuple[mpf, ...]:
+    return _exact(tuple(batch.prediction[place].tolist()))
+
+
+@functools.cache  # differences of a loss move one feature of the batch at a time
+def _exact(values: tuple[float, ...]) -> tuple[mpf, ...]:
+    return tuple(mpf(v) for v in values)
+
+
+def _embedding(
+    loss: Any, batch: Batch, place: tuple[int, ...], constants: Batch | None, mask: np.ndarray | None
+) -> tuple[Any, Any]:
+    """Of a feature against the vectors of all classes, or of an anchor against all other features that count."""
+    f, label = _formula(loss), int(batch.target[place])
+    if isinstance(loss, ClassVectorLoss):
+        operands = dict(batch.keywords)
+        vectors = [numbers(row) for row in operands.pop(loss.class_vectors)]
+        rest = {name: numbers(x) for name, x in operands.items()}
+        weight = mpf(1) if loss.class_weight is None else mpf(loss.class_weight[label])
+        return weight * f(loss, numbers(batch.prediction[place]), vectors, label, **rest), weight
+    others = [p for p in np.ndindex(batch.target.shape) if p != place and counts(loss, batch, p, mask)]
+    alike, unlike = ([p for p in others if (batch.target[p] == label) == same] for same in (True, False))
+
+    def relations(of: Batch) -> tuple[Any, ...]:
+        return _vector(of, place), *([_vector(of, p) for p in ps] for ps in (alike, unlike))
+
+    held = {}
+    if constants is not None and type(loss) in CONSTANTS:
+        held = CONSTANTS[type(loss)](loss, *relations(constants))
+    return f(loss, *relations(batch), **held), 1
+
+
 PLACE: dict[type[Loss], Callable[..., tuple[Any, Any]]] = {
     ResidualLoss: _residual,
     PointwiseLoss: _pointwise,
@@ -351,6 +441,10 @@ PLACE: dict[type[Loss], Callable[..., tuple[Any, Any]]] = {
     MarginLoss: _margin,
     DivergenceLoss: _divergence,
     BoxLoss: _box,
+    AlignmentLoss: _alignment,
+    SequenceLoss: _sequence,
+    RotatedBoxLoss: _rotated_box,
+    lossary.LinearCrossEntropyLoss: _tokens,
 }
 """Value (with its class weight) and weight of one place, by family."""
 
@@ -360,9 +454,17 @@ PLACE: dict[type[Loss], Callable[..., tuple[Any, Any]]] = {
 
 
 def _overlap(
-    loss: Any, batch: Batch, mask: np.ndarray | None, sample_weight: np.ndarray | None, normalizer: float | None
+    loss: Any,
+    batch: Batch,
+    mask: np.ndarray | None,
+    sample_weight: np.ndarray | None,
+    normalizer: float | None,
+    f: Callable[..., float] | None = None,
 ) -> Any:
-    """Losses of whole images: per class from its places, then classes, then images."""
+    """Losses of whole images: per class from its places, then classes, then images.
+
+    `f` is the formula of the region part of a compound loss.
+    """
     images = list(range(batch.prediction.shape[0]))
     weigh_images = sample_weight is not None and sample_weight.ndim == 1
     groups = [[n] for n in images] if loss.per == "image" else [images]
@@ -370,7 +472,10 @@ def _overlap(
     for group in groups:
         image_weight = float(sample_weight[group[0]]) if weigh_images and loss.per == "image" else 1.0
         pixel_weight = None if weigh_images and loss.per == "image" else sample_weight
-        classes = [_class_loss(loss, batch, group, c, mask, pixel_weight) for c in _classes(loss, batch)]
+        if f is None and loss.joins_classes and loss.task != "binary":
+            classes = [_joined_loss(loss, batch, group, mask, pixel_weight)]
+        else:
+            classes = [_class_loss(loss, batch, group, c, mask, pixel_weight, f) for c in _classes(loss, batch)]
         unreduced += [value * weight * image_weight for value, weight, _ in classes]
         used = [(value, weight) for value, weight, part in classes if part]
         if used:
@@ -396,33 +501,74 @@ def _classes(loss: Any, batch: Batch) -> Iterator[int]:
 
 
 def _class_loss(
-    loss: Any, batch: Batch, group: list[int], c: int, mask: np.ndarray | None, weights: np.ndarray | None
+    loss: Any,
+    batch: Batch,
+    group: list[int],
+    c: int,
+    mask: np.ndarray | None,
+    weights: np.ndarray | None,
+    f: Callable[..., float] | None,
 ) -> tuple[float, float, bool]:
     """The loss of one class, its weight, and whether it takes part in the mean."""
     pairs = [pair for n in group for pair in _pixels(loss, batch, n, c, mask, weights)]
-    weight = 1.0 if loss.class_weight is None else loss.class_weight[c]
-    part = math.fsum(w for _, _, w in pairs) > 0 and weight > 0
+    weight = _part(loss, pairs, c)
+    if not weight:
+        return 0.0, 0.0, False
+    if f is not None:
+        return f(*_soft_counts(loss, pairs), c), weight, True
+    if isinstance(loss, lossary.ClDiceLoss):
+        images = [_image(loss, batch, n, mask) for n in group]
+
+        def weigh(n: int, i: tuple[int, ...]) -> float:
+            place = _place(loss, batch, group[n], c, i)
+            return float(at(weights, place, 1.0)) * counts(loss, batch, place, mask)
+
+        return FORMULAS[type(loss)](loss, images, c, weigh), weight, True
+    if type(loss) in FROM_PLACES:
+        return FORMULAS[type(loss)](loss, pairs), weight, True
+    return FORMULAS[type(loss)](loss, *_soft_counts(loss, pairs)), weight, True
+
+
+def _joined_loss(
+    loss: Any, batch: Batch, group: list[int], mask: np.ndarray | None, weights: np.ndarray | None
+) -> tuple[float, float, bool]:
+    """The one loss of all classes."""
+    counts, own = [], []
+    for c in _classes(loss, batch):
+        pairs = [pair for n in group for pair in _pixels(loss, batch, n, c, mask, weights)]
+        counts.append(_soft_counts(loss, pairs))
+        own.append(_part(loss, pairs, c))
+    if not any(own):
+        return 0.0, 0.0, False
+    return FORMULAS[type(loss)](loss, counts, own), 1.0, True
+
+
+def _part(loss: Any, pairs: list[tuple[Any, float, float]], c: int) -> float:
+    """The weight of a class, 0 where it takes no part."""
+    part = math.fsum(w for _, _, w in pairs) > 0
     if loss.classes == "present":
         part = part and any(t > 0 and w > 0 for _, t, w in pairs)
     elif loss.classes != "all":
         part = part and c in loss.classes
-    if not part:
-        return 0.0, 0.0, False
-    f = FORMULAS[type(loss)]
-    if isinstance(loss, lossary.LovaszSoftmaxLoss):
-        errors = [abs(float(t) - float(p)) for p, t, _ in pairs]
-        return f(loss, errors, [t > 0 for _, t, _ in pairs], [w for _, _, w in pairs]), weight, True
-    tp = math.fsum(float(p * t) * w for p, t, w in pairs)
+    return (1.0 if loss.class_weight is None else loss.class_weight[c]) if part else 0.0
+
+
+def _soft_counts(loss: Any, pairs: list[tuple[Any, float, float]]) -> tuple[float, float, float]:
+    """TP, FP and FN of one class."""
     power = 2 if getattr(loss, "squared", False) else 1
-    fp = math.fsum(float(p**power - p * t) * w for p, t, w in pairs)
-    fn = math.fsum(float(mpf(float(t)) ** power - p * t) * w for p, t, w in pairs)
-    return f(loss, tp, fp, fn), weight, True
+    tp, predicted, true = [], [], []
+    for p, t, w in pairs:
+        t = mpf(float(t))
+        tp.append(float((p + t - abs(p - t)) / 2 if getattr(loss, "soft", "") == "l1" else p * t) * w)
+        predicted.append(float(p**power) * w)
+        true.append(float(t**power) * w)
+    return math.fsum(tp), math.fsum([*predicted, *(-x for x in tp)]), math.fsum([*true, *(-x for x in tp)])
 
 
 def _pixels(
     loss: Any, batch: Batch, n: int, c: int, mask: np.ndarray | None, weights: np.ndarray | None
 ) -> Iterator[tuple[mpf, float, float]]:
-    """Probability of the class, its share of the target and its weight, at each counted place of an image."""
+    """Probability of the class (or its score), its share of the target and its weight, at each counted place."""
     shape = unreduced_shape(loss, batch)
     axis = loss.class_axis % batch.prediction.ndim
     ranges = [range(s) for s in shape]
@@ -436,5 +582,135 @@ def _pixels(
         if loss.task == "multiclass":
             p, _ = softmax(loss, along_classes(loss, batch.prediction, place))
             yield p[c], float(shares(loss, batch, place, len(p))[c]), weight
+        elif isinstance(loss, lossary.LovaszHingeLoss):
+            yield mpf(float(batch.prediction[place])), float(batch.target[place]), weight
         else:
             yield sigmoid(loss, batch.prediction[place])[0], float(batch.target[place]), weight
+
+
+def _compound(loss: Any, batch: Batch, mask: np.ndarray | None, sample_weight: np.ndarray | None) -> float:
+    """Losses of places and of regions; the formula knows how they are combined."""
+    places = [
+        Place(_answers(loss, batch, place), float(at(sample_weight, place, 1.0)), _channel(loss, place))
+        for place in np.ndindex(unreduced_shape(loss, batch))
+        if counts(loss, batch, place, mask)
+    ]
+
+    def region(f: Callable[..., float]) -> float:
+        return _overlap(loss, batch, mask, sample_weight, None, f)
+
+    return FORMULAS[type(loss)](loss, places, region)
+
+
+def _channel(loss: Any, place: tuple[int, ...]) -> int:
+    return place[loss.class_axis] if loss.task == "multilabel" else 0
+
+
+def _answers(loss: Any, batch: Batch, place: tuple[int, ...]) -> list[Answer]:
+    if loss.task == "multiclass":
+        p, q = softmax(loss, along_classes(loss, batch.prediction, place))
+        weights, t = class_numbers(loss, loss.class_weight, len(p)), shares(loss, batch, place, len(p))
+        return [Answer(mpf(float(t[c])), p[c], q[c], c, weights[c]) for c in range(len(p))]
+    p, q = sigmoid(loss, batch.prediction[place])
+    t = mpf(float(batch.target[place]))
+    weight = 1.0 if loss.class_weight is None else loss.class_weight[_channel(loss, place)]
+    return [Answer(1 - t, q, p, 0, weight), Answer(t, p, q, 1, weight)]
+
+
+# --- masks ------------------------------------------------------------------------------------------------------------
+
+
+def _masks(
+    loss: Any,
+    batch: Batch,
+    mask: np.ndarray | None,
+    sample_weight: np.ndarray | None,
+    normalizer: float | None,
+    constants: Batch | None,
+) -> Any:
+    """Losses of whole images, class by class, of which each place has a value."""
+    classes = _members(loss, batch)
+    found = []
+    for n in range(batch.prediction.shape[0]):
+        image = _image(loss, batch, n, mask, classes)
+        held = image if constants is None else _image(loss, constants, n, mask, classes)
+        found.append(FACTORS.get(type(loss), _formula(loss))(loss, image, held))
+    values, parts, masses = [], [], []
+    for place in np.ndindex(unreduced_shape(loss, batch)):
+        n, c, i = _coordinates(loss, place, batch)
+        own = classes if c is None else [c]
+        if not counts(loss, batch, place, mask) or not set(own) <= set(_members(loss, batch, compared=True)):
+            values.append(0.0)
+            continue
+        weight = at(sample_weight, place, 1.0)
+        if type(loss) in FACTORS:
+            value, mass = _likelihood(loss, batch, place, None)
+            value, part = value * found[n][own[0], i], 1.0
+        else:
+            weights = class_numbers(loss, loss.class_weight, 99)
+            entries = [(weights[k], *found[n][k, i]) for k in own]
+            value = mpmath.fsum(w * v for w, v, _ in entries) / len(own)
+            part = float(mpmath.fsum(s for _, _, s in entries)) / len(own)
+            mass = math.fsum(w * s for w, _, s in entries) / len(own)
+        values.append(float(value * weight))
+        parts.append(part)
+        masses.append(float(mass * weight))
+    if loss.reduction == "none":
+        return values
+    denominator = math.fsum(masses if loss.reduction == "weighted_mean" else parts)
+    return divide(loss, math.fsum(values), denominator, normalizer)
+
+
+def _members(loss: Any, batch: Batch, compared: bool = False) -> list[int]:
+    """The classes that take part; for multilabel all of them have a map, whichever are compared."""
+    every = list(_classes(loss, batch))
+    chosen = getattr(loss, "classes", "all")
+    if loss.task == "multiclass" or compared:
+        if chosen == "foreground":
+            return every[1:] if loss.task == "multiclass" else every
+        if chosen != "all":
+            return list(chosen)
+    return every
+
+
+def _image(loss: Any, batch: Batch, n: int, mask: np.ndarray | None, classes: list[int] | None = None) -> Image:
+    """Probabilities and targets of an image; where a place does not count, both are the background."""
+    shape = list(batch.prediction.shape[1:])
+    if loss.task != "binary":
+        del shape[loss.class_axis % batch.prediction.ndim - 1]
+    p, q, t, counted = {}, {}, {}, set()
+    for c in list(_classes(loss, batch)) if classes is None else classes:
+        for i in itertools.product(*map(range, shape)):
+            place = _place(loss, batch, n, c, i)
+            if not counts(loss, batch, place, mask):
+                p[c, i] = t[c, i] = mpf(loss.task == "multiclass" and c == 0)
+                q[c, i] = 1 - p[c, i]
+                continue
+            counted.add((c, i))
+            if loss.task == "multiclass":
+                every, others = softmax(loss, along_classes(loss, batch.prediction, place))
+                p[c, i], q[c, i] = every[c], others[c]
+                t[c, i] = mpf(float(shares(loss, batch, place, len(every))[c]))
+            else:
+                p[c, i], q[c, i] = sigmoid(loss, batch.prediction[place])
+                t[c, i] = mpf(float(batch.target[place]))
+    return Image(tuple(shape), p, q, t, counted, loss.task == "multiclass")
+
+
+def _place(loss: Any, batch: Batch, n: int, c: int, i: tuple[int, ...]) -> tuple[int, ...]:
+    """Where in the unreduced loss a place of an image is."""
+    place = (n, *i)
+    if loss.task == "multilabel":
+        axis = loss.class_axis % batch.prediction.ndim
+        place = (*place[:axis], c, *place[axis:])
+    return place
+
+
+def _coordinates(loss: Any, place: tuple[int, ...], batch: Batch) -> tuple[int, int | None, tuple[int, ...]]:
+    """Image, class (multilabel, binary) and place in the image."""
+    if loss.task == "multiclass":
+        return place[0], None, place[1:]
+    if loss.task == "binary":
+        return place[0], 0, place[1:]
+    axis = loss.class_axis % batch.prediction.ndim
+    return place[0], place[axis], (*place[1:axis], *place[axis + 1 :])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +11,21 @@ import pytest
 import torch
 
 import lossary as L
+from inputs import defaults, draw, takes_dense, variants
+from lossary.core.families import NamedSumLoss
+from lossary.core.families.region import OverlapLoss
+from lossary.core.options import Domain, choices
+from lossary.losses.region.lovasz import LovaszLoss
 
 f = np.zeros
 logits = np.random.default_rng(0).normal(size=(2, 3, 4))
 labels = np.zeros((2, 4), dtype=int)
+images = np.random.default_rng(1).normal(size=(2, 8, 8))
+
+
+def softmax(z: np.ndarray) -> np.ndarray:
+    return np.exp(z) / np.exp(z).sum(1, keepdims=True)
+
 
 # fmt: off
 CALLS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
@@ -26,6 +38,7 @@ CALLS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("integer logits", lambda: L.CrossEntropyLoss()(f((2, 3), int), f(2, int)), TypeError, ["prediction", "floating", "int64"]),
     ("list", lambda: L.MSELoss()([1.0], [2.0]), TypeError, ["prediction", "array", "list"]),
     ("target list", lambda: L.MSELoss()(f(1), [2.0]), TypeError, ["target", "list"]),
+    ("no target", lambda: L.MSELoss()(f(1), None), TypeError, ["MSELoss", "target", "None"]),
     ("two libraries", lambda: L.MSELoss()(torch.zeros(3), f(3)), TypeError, ["torch", "numpy", "convert"]),
     ("mask shape", lambda: L.MSELoss()(f((2, 3)), f((2, 3)), mask=f(3, bool)), ValueError, ["mask", "(3,)", "(2, 3)"]),
     ("float mask", lambda: L.MSELoss()(f(3), f(3), mask=f(3)), TypeError, ["mask", "bool", "sample_weight"]),
@@ -39,11 +52,28 @@ CALLS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("class counts", lambda: L.LDAMLoss(counts=(1, 2))(logits, labels), ValueError, ["counts", "2 numbers", "3 classes"]),
     ("class alphas", lambda: L.FocalLoss("multiclass", alpha=(1, 2))(logits, labels), ValueError, ["alpha", "2 numbers", "3 classes"]),
     ("between which bins", lambda: L.DistributionFocalLoss()(logits, labels + 2.5), ValueError, ["target", "[0, 2]", "2.5"]),
+    ("0/255 classes", lambda: L.JaccardLoss("multiclass")(f((1, 2, 4)), np.array([[0, 255, 255, 0]])), ValueError, ["label 255 at [0, 1]", "mask > 127"]),
+    ("void label of a compound", lambda: L.UnifiedFocalLoss("multiclass")(logits, labels + 255), ValueError, ["UnifiedFocalLoss", "label 255", "ignore_index=255"]),
+    ("class list of a compound", lambda: L.ComboLoss("multiclass", classes=(1, 7))(logits, labels), ValueError, ["ComboLoss", "classes", "7", "3 classes"]),
+    ("classes last of regions", lambda: L.GeneralizedDiceLoss("multiclass")(f((2, 8, 4, 3)), f((2, 8, 4), int)), ValueError, ["(2, 8, 4, 3)", "class_axis=-1"]),
+    ("soft hinge", lambda: L.LovaszHingeLoss("binary")(f((2, 4)), f((2, 4))), ValueError, ["one true answer", "mask > 0.5"]),
+    ("soft Lovász", lambda: L.LovaszSoftmaxLoss()(logits, np.full((2, 3, 4), 1 / 3)), ValueError, ["one true class", "class indices"]),
+    ("normalizer of a compound", lambda: L.ComboLoss("binary")(f((2, 4)), f((2, 4), int), normalizer=2), ValueError, ["denominator"]),
     ("class list", lambda: L.DiceLoss("multiclass", classes=(1, 7))(logits, labels), ValueError, ["classes", "7", "3 classes"]),
     ("no such axis", lambda: L.CrossEntropyLoss(class_axis=3)(logits, labels), ValueError, ["class_axis", "(2, 3, 4)", "3"]),
     ("boxes of five", lambda: L.GIoULoss()(f((2, 5)), f((2, 5))), ValueError, ["(2, 5)", "four numbers"]),
     ("one class", lambda: L.HingeLoss("multiclass")(f((2, 1)), f(2, int)), ValueError, ["one class", "binary"]),
     ("soft margin", lambda: L.HingeLoss("multiclass")(logits, logits), ValueError, ["class indices"]),
+    ("no prototypes", lambda: L.ArcFaceLoss()(f((2, 3)), f(2, int)), TypeError, ["the call needs `prototypes`"]),
+    ("prototypes of another length", lambda: L.ArcFaceLoss()(f((2, 3)), f(2, int), prototypes=f((4, 5))), ValueError, ["prototypes", "(4, 5)", "(classes, 3)"]),
+    ("a label without prototype", lambda: L.CosFaceLoss()(f((2, 3)), f(2, int) + 4, prototypes=f((4, 3))), ValueError, ["label 4 at [0] is not in [0, 3]"]),
+    ("weights of other classes", lambda: L.CenterLoss(class_weight=(1, 2))(f((2, 3)), f(2, int), centers=f((4, 3))), ValueError, ["class_weight", "2 numbers", "4 classes"]),
+    ("negative annealing", lambda: L.SphereFaceLoss()(f((2, 3)), f(2, int), prototypes=f((4, 3)), annealing=-1), ValueError, ["annealing", "at least 0", "-1"]),
+    ("annealing by sample", lambda: L.SphereFaceLoss()(f((2, 3)), f(2, int), prototypes=f((4, 3)), annealing=f(2)), ValueError, ["annealing", "one number", "(2,)"]),
+    ("integer prototypes", lambda: L.ArcFaceLoss()(f((2, 3)), f(2, int), prototypes=f((4, 3), int)), TypeError, ["prototypes", "floating"]),
+    ("labels of features", lambda: L.SupConLoss()(f((2, 3)), f(3, int)), ValueError, ["target", "(3,)", "(2,)"]),
+    ("float labels of features", lambda: L.SupConLoss()(f((2, 3)), f(2)), TypeError, ["target", "integers", "float64"]),
+    ("no features", lambda: L.SupConLoss()(f(()), f((), int)), ValueError, ["prediction", "features along its last axis", "()"]),
     ("unknown argument", lambda: L.MSELoss()(f(1), f(1), weight=f(1)), TypeError, ["weight"]),
     ("normalizer without reduction", lambda: L.MSELoss(reduction="none")(f(1), f(1), normalizer=2), ValueError, ["normalizer", "reduction"]),
     ("statistics without reduction", lambda: L.MSELoss(reduction="none").statistics(f(1), f(1)), ValueError, ["statistics", "reduction='none'"]),
@@ -75,6 +105,15 @@ OPTIONS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("weights of positives without classes", lambda: L.BCELoss(pos_weight=(1, 2)), ValueError, ["pos_weight", "multilabel"]),
     ("fraction of a class", lambda: L.CrossEntropyLoss(ignore_index=1.5), ValueError, ["ignore_index", "1.5"]),
     ("class list of a binary task", lambda: L.DiceLoss("binary", classes=(0,)), ValueError, ["classes", "binary"]),
+    ("squares of absolute errors", lambda: L.DiceLoss("binary", squared=True, soft="l1"), ValueError, ["squared=True", "soft"]),
+    ("squared errors twice", lambda: L.SensitivitySpecificityLoss("binary", soft="l1"), ValueError, ["squared=True", "soft"]),
+    ("unreduced compound", lambda: L.ComboLoss("binary", reduction="none"), ValueError, ["reduction", "'mean'", "'none'"]),
+    ("Dice without smooth in a logarithm", lambda: L.ExpLogLoss("binary", smooth=0), ValueError, ["smooth", "above 0"]),
+    ("frequencies of a binary task", lambda: L.ExpLogLoss("binary", counts=(1, 2, 3)), ValueError, ["counts", "two numbers", "3"]),
+    ("class list of a binary compound", lambda: L.UnifiedFocalLoss("binary", classes=(0,)), ValueError, ["classes", "binary"]),
+    ("half an angle", lambda: L.LargeMarginSoftmaxLoss(margin=2.5), ValueError, ["margin", "at least 1", "2.5"]),
+    ("no temperature", lambda: L.SupConLoss(temperature=0), ValueError, ["temperature", "above 0", "0"]),
+    ("unknown triplets", lambda: L.TripletLoss(mining="easy"), ValueError, ["mining", "'semihard'", "'easy'"]),
     ("missing task", lambda: L.create("focal"), ValueError, ["task"]),
     ("unknown option", lambda: L.create("huber", detla=2), ValueError, ["detla", "'delta'"]),
     ("unknown loss", lambda: L.find("focl"), ValueError, ["'focl'", "focal"]),
@@ -82,14 +121,40 @@ OPTIONS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("no class name", lambda: L.from_dict({"gamma": 2}), ValueError, ["'loss'"]),
 ]
 
+
+def outside(domain: Domain) -> list[float]:
+    """Numbers just beyond the ends of a domain, and what is no number of it anywhere."""
+    bad = [float("nan")]
+    if math.isfinite(domain.low):
+        bad += [domain.low - 1e-3] + [domain.low] * domain.above
+    if math.isfinite(domain.high):
+        bad += [domain.high + 1e-3] + [domain.high] * domain.below
+    return bad
+
+
 CHECKED: list[tuple[str, Callable[[], Any], list[str]]] = [
     ("0/255 mask", lambda: L.BCELoss()(f(3), np.array([0.0, 255, 0])), ["target", "[0, 1]", "255 at [1]", "mask > 127"]),
+    ("0/255 image", lambda: L.DiceLoss("binary")(images, 255.0 * (images > 0)), ["DiceLoss", "target", "[0, 1]", "255", "mask > 127"]),
+    ("0/255 image of a compound", lambda: L.ComboLoss("binary")(images, 255.0 * (images > 0)), ["target", "[0, 1]", "255", "mask > 127"]),
+    ("probabilities of regions", lambda: L.DiceLoss("multiclass")(softmax(logits), labels), ["prediction", "probabilities", "from_logits=False"]),
+    ("probabilities of sorted errors", lambda: L.LovaszSoftmaxLoss()(softmax(logits), labels), ["prediction", "probabilities", "from_logits=False"]),
+    ("sigmoids of a hinge", lambda: L.LovaszHingeLoss("binary")(1 / (1 + np.exp(-images)), images > 0), ["prediction", "probabilities"]),
+    ("sigmoids of a compound", lambda: L.UnifiedFocalLoss("binary")(1 / (1 + np.exp(-images)), images > 0), ["prediction", "probabilities"]),
+    ("classes last of two images", lambda: L.DiceLoss("multilabel")(f((2, 8, 8, 3)), f((2, 8, 8, 3), int)), ["(2, 8, 8, 3)", "3 classes", "class_axis=-1"]),
+    ("classes last of one-hot", lambda: L.JaccardLoss("multiclass")(f((2, 8, 8, 3)), np.eye(3)[f((2, 8, 8), int)]), ["(2, 8, 8, 3)", "class_axis=-1"]),
+    ("classes last of cross entropy", lambda: L.CrossEntropyLoss()(f((2, 9, 7, 3)), np.eye(3)[f((2, 9, 7), int)]), ["(2, 9, 7, 3)", "class_axis=-1"]),
     ("probabilities as logits", lambda: L.CrossEntropyLoss()(np.array([[0.9, 0.1], [0.2, 0.8]]), f(2, int)), ["prediction", "probabilities", "from_logits=False"]),
     ("logits as probabilities", lambda: L.BCELoss(from_logits=False)(np.array([3.0]), f(1)), ["prediction", "[0, 1]", "3 at [0]"]),
     ("no distribution", lambda: L.CrossEntropyLoss()(f((1, 3)), np.array([[2.0, 0, 5]])), ["target", "distribution", "[0]"]),
     ("no probabilities", lambda: L.CrossEntropyLoss(from_logits=False)(np.array([[0.5, 0.2]]), f(1, int)), ["prediction", "distribution"]),
     ("NaN target", lambda: L.MSELoss()(f(2), np.array([0.0, np.nan])), ["target", "nan at [1]"]),
     ("inverted box", lambda: L.GIoULoss()(np.array([[[0.0, 0, 1, 1], [2, 2, 0, 0]]]), f((1, 2, 4))), ["prediction", "[0, 1]", "negative"]),
+    ("quality above 1", lambda: L.QualityFocalLoss()(f(2), np.array([0.5, 1.5])), ["QualityFocalLoss", "target", "[0, 1]", "1.5 at [1]"]),
+    ("probability below 0", lambda: L.FocalLoss("binary", from_logits=False)(np.array([0.5, -0.1]), f(2, int)), ["prediction", "[0, 1]", "-0.1 at [1]"]),
+    ("negative log-probabilities", lambda: L.KLDivLoss(prediction_form="log_probs")(f((1, 2)), np.array([[0.5, 0.5]])), ["exp(prediction)", "distribution"]),
+    ("heat above 1", lambda: L.AdaptiveWingLoss()(f(1), f(1) + 2), ["target", "[0, 1]", "2 at [0]"]),
+    ("negative count", lambda: L.PoissonNLLLoss()(f(1), f(1) - 1), ["target", "at least 0", "-1 at [0]"]),
+    ("negative variance", lambda: L.GaussianNLLLoss()(f(1), f(1), variance=f(1) - 1), ["variance", "at least 0", "-1 at [0]"]),
     ("negative distribution", lambda: L.KLDivLoss()(f((1, 2)), np.array([[-0.5, 1.5]])), ["target", "distribution"]),
 ]
 
@@ -115,6 +180,22 @@ def test_bad_options(call: Callable[[], Any], kind: type[Exception], words: list
     says(error, words)
 
 
+@pytest.mark.parametrize("cls", L.catalogue(), ids=lambda cls: cls.__name__)
+def test_numbers_outside_their_domain(cls: type[L.Loss]) -> None:
+    """Every numeric option of every loss names itself, its domain and the number that it refuses."""
+    task = {"task": cls.tasks()[0]} if "task" in [name for name, _, _ in cls.options()] else {}
+    for name, field, annotation in cls.options():
+        domain = field.metadata.get("domain", Domain())
+        if choices(annotation) or "float" not in str(annotation) or domain == Domain():
+            continue
+        for number in outside(domain):
+            for value in [number, (1.0, number)] if "Sequence" in str(annotation) else [number]:
+                with pytest.raises((ValueError, TypeError)) as error:
+                    cls(**task, **{name: value})
+                assert name in str(error.value)
+                assert str(number) in str(error.value)
+
+
 @pytest.mark.parametrize(("call", "words"), [c[1:] for c in CHECKED], ids=[c[0] for c in CHECKED])
 def test_bad_values_when_checked(call: Callable[[], Any], words: list[str]) -> None:
     with np.errstate(all="ignore"):
@@ -124,9 +205,29 @@ def test_bad_values_when_checked(call: Callable[[], Any], words: list[str]) -> N
     says(error, words)
 
 
-def test_good_values_pass_the_checks() -> None:
-    from inputs import draw, takes_dense, variants
+REGIONS = [x for x in defaults() if isinstance(x, (OverlapLoss, NamedSumLoss))]
 
+
+@pytest.mark.parametrize("loss", REGIONS, ids=repr)
+def test_no_hard_input_costs_less_than_nothing(loss: Any) -> None:
+    """What only `checked` finds: unchecked, the number is of no use, but never below 0 (and NaN nowhere)."""
+    rng = np.random.default_rng(2)
+    z = rng.normal(size=(2, 3, 8, 8))
+    mask = 255 * (rng.uniform(size=z.shape) < 0.3)
+    label = rng.integers(0, 3, size=(2, 8, 8))
+    one_hot = np.moveaxis(np.eye(3)[label], -1, 1)
+    if loss.task == "multiclass":
+        targets = [label, one_hot, 255 * one_hot]
+    else:
+        targets = [(mask > 0).astype(int), mask / 255, mask.astype(float)]
+    for prediction in (z, 100 * z, softmax(z)):
+        for target in targets[: 1 if isinstance(loss, LovaszLoss) else 3]:
+            assert loss(prediction, target) >= 0
+            last = loss(np.moveaxis(prediction, 1, -1), np.moveaxis(target, 1, -1)) if target.ndim == 4 else 0
+            assert last >= 0
+
+
+def test_good_values_pass_the_checks() -> None:
     with L.checked():
         for cls in L.catalogue():
             for loss in variants(cls):

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 import lossary as L
-from lossary.torch import Criterion, sum_over_processes
+from lossary.torch import Criterion, Prototypes, gather_over_processes, sum_over_processes
 
 pytestmark = pytest.mark.xdist_group("distributed")  # the two ranks run once, not once a worker
 
@@ -83,6 +83,28 @@ def cases() -> dict[str, Case]:
     }
 
 
+COUPLED = {
+    "infonce": L.InfoNCELoss(),
+    "supcon": L.SupConLoss(),
+    "triplet": L.TripletLoss(mining="all", margin=3),
+}
+"""Losses of which each feature is compared with all others of the batch."""
+
+
+def gathered(loss: L.Loss, features: Tensor, target: Tensor) -> Tensor:
+    return loss(*gather_over_processes(features, target))
+
+
+def own_anchors(features: Tensor, target: Tensor) -> Tensor:
+    """Of this rank's rows alone, though against all: the ranks' losses differ, and their mean is that of the batch."""
+    every, labels = gather_over_processes(features, target)
+    own = torch.zeros(len(labels), dtype=torch.bool)
+    first = 0 if dist.get_rank() == 0 else len(labels) - len(target)
+    own[first : first + len(target)] = True
+    values = L.InfoNCELoss(reduction="none")(every, labels)
+    return RANKS * values[own].sum() / len(labels)
+
+
 def step(case: Case, model: nn.Module, criterion) -> tuple[Tensor, Tensor]:
     """Value and gradient of a training step."""
     model.zero_grad()
@@ -114,6 +136,16 @@ def run_rank(rank: int, folder: Path) -> None:
         warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor")
         warnings.filterwarnings("ignore", message=".* should not be instantiated", category=DeprecationWarning)
         found["compiled"] = step(case.shard(rank), nn.parallel.DistributedDataParallel(case.model()), compiled)
+    rows = cases()["one valid label of six"]
+    for name, loss in COUPLED.items():
+        case = rows._replace(target=torch.arange(11) // 2 % 3)
+        shard, parallel = case.shard(rank), nn.parallel.DistributedDataParallel(case.model())
+        found[f"{name}, gathered"] = step(shard, parallel, lambda x, t, loss=loss: gathered(loss, x, t))
+        found[f"{name}, local"] = step(shard, parallel, loss)
+    found["own anchors"] = step(shard, parallel, own_anchors)
+    mask, _ = gather_over_processes(shard.target > 0, shard.target)
+    found["gathered mask"] = torch.equal(mask, case.target > 0)
+    found["centres"] = moved_centres(shard, "world")
     found["unreduced"] = unreduced(cases()["mask"].shard(rank), rank)
     found["a stranger's group"] = error_of(lambda: sum_over_processes(torch.zeros(1), alone[1 - rank]))
     torch.save(found, folder / f"rank{rank}.pt")
@@ -125,6 +157,13 @@ def unreduced(shard: Case, rank: int) -> tuple[Tensor, Tensor]:
     loss = shard.loss.replace(reduction="none")
     logits = shard.model()(shard.features).detach()
     return loss(logits, shard.target), (Criterion(loss, "world") if rank == 0 else loss)(logits, shard.target)
+
+
+def moved_centres(shard: Case, group) -> Tensor:
+    torch.manual_seed(3)
+    criterion = Prototypes(L.CenterLoss(), 3, 5, rate=0.5, process_group=group).double()
+    criterion(shard.features, shard.target)
+    return criterion.centers
 
 
 def error_of(call) -> str:
@@ -180,6 +219,24 @@ def test_without_a_group_the_gradient_is_wrong(ranks, name):
     _, gradient = step(case, case.model(), case.loss)
     _, found = ranks[0][f"{name}, None"]
     assert (found - gradient).norm() / gradient.norm() > 0.04
+
+
+@pytest.mark.parametrize("name", COUPLED)
+def test_gathered_features_have_the_gradient_of_the_whole_batch(ranks, name):
+    case = cases()["one valid label of six"]._replace(target=torch.arange(11) // 2 % 3)
+    value, gradient = step(case, case.model(), COUPLED[name])
+    for found in ranks:
+        torch.testing.assert_close(found[f"{name}, gathered"], (value, gradient), rtol=1e-12, atol=1e-14)
+        assert (found[f"{name}, local"][1] - gradient).norm() / gradient.norm() > 0.04
+        assert found["gathered mask"]
+    if name == "infonce":
+        torch.testing.assert_close(ranks[0]["own anchors"][1], gradient, rtol=1e-12, atol=1e-14)
+
+
+def test_centres_move_by_the_features_of_all_processes(ranks):
+    case = cases()["one valid label of six"]._replace(target=torch.arange(11) // 2 % 3)
+    for found in ranks:
+        torch.testing.assert_close(found["centres"], moved_centres(case, None), rtol=1e-12, atol=1e-14)
 
 
 def test_everything_ignored_on_every_rank_is_zero(ranks):

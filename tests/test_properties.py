@@ -75,7 +75,7 @@ def test_residual_losses_are_least_at_0(loss: Loss, errors: np.ndarray) -> None:
     assert (values(errors)[errors == 0] == least[errors == 0]).all()
 
 
-@pytest.mark.parametrize("cls", [L.DiceLoss, L.TverskyLoss])
+@pytest.mark.parametrize("cls", [L.DiceLoss, L.JaccardLoss, L.TverskyLoss, L.GeneralizedDiceLoss])
 @quick
 @given(
     labels=arrays(np.int64, (2, 6), elements=st.integers(0, 2)),

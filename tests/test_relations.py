@@ -53,6 +53,42 @@ EQUAL: list[tuple[Loss, Loss, float]] = [
     (L.CrossEntropyLoss(class_weight=(3, 3, 3, 3), reduction="weighted_mean"), L.CrossEntropyLoss(), 1),
     (L.TverskyLoss("multiclass", smooth=SMOOTH), L.DiceLoss("multiclass", smooth=2 * SMOOTH), 1),
     (L.TverskyLoss("binary", per="batch", smooth=SMOOTH), L.DiceLoss("binary", per="batch", smooth=2 * SMOOTH), 1),
+    (L.TverskyLoss("multiclass", fp_weight=1, fn_weight=1), L.JaccardLoss("multiclass"), 1),
+    (
+        L.FocalTverskyLoss("multiclass", gamma=1, fp_weight=0.2, fn_weight=0.9),
+        L.TverskyLoss("multiclass", fp_weight=0.2, fn_weight=0.9),
+        1,
+    ),
+    (L.AsymmetricSimilarityLoss("multiclass", beta=1), L.DiceLoss("multiclass"), 1),
+    (
+        L.AsymmetricSimilarityLoss("binary", beta=2),
+        L.TverskyLoss("binary", fp_weight=0.2, fn_weight=0.8, smooth=2e-6),
+        1,
+    ),
+    (L.GeneralizedDiceLoss("binary", per="batch"), L.DiceLoss("binary", per="batch"), 1),
+    (
+        L.GeneralizedDiceLoss("multiclass", classes=(2,), smooth=SMOOTH),
+        L.DiceLoss("multiclass", classes=(2,), smooth=SMOOTH),
+        1,
+    ),
+    (L.GeneralizedDiceLoss("multiclass", class_weight=(2, 2, 2, 2)), L.GeneralizedDiceLoss("multiclass"), 1),
+    (L.PenaltyGeneralizedDiceLoss("multiclass", penalty=0), L.GeneralizedDiceLoss("multiclass"), 1),
+    (L.PenaltyGeneralizedDiceLoss("binary", penalty=1, smooth=0), L.JaccardLoss("binary", smooth=0), 1),
+    (L.UnifiedFocalLoss("binary", weight=1, delta=0.5, gamma=0), L.BCELoss(), 0.5),
+    (L.UnifiedFocalLoss("multiclass", weight=0, delta=0.5, gamma=0), L.TverskyLoss("multiclass"), 1),
+    (L.UnifiedFocalLoss("multiclass", weight=1, delta=0.5, gamma=0.5), L.FocalLoss("multiclass", gamma=0.5), 0.5),
+    (L.ComboLoss("multilabel", weight=1), L.BCELoss("multilabel"), 0.5),
+    (L.ComboLoss("multiclass", weight=0), L.DiceLoss("multiclass"), 1),
+    (
+        L.ExpLogLoss("multiclass", counts=(1, 1, 1, 1), dice_weight=0, cross_weight=1, gamma_cross=1),
+        L.CrossEntropyLoss(),
+        2,
+    ),
+    (
+        L.SensitivitySpecificityLoss("binary", per="batch", sensitivity_weight=1, smooth=0, squared=False),
+        L.TverskyLoss("binary", per="batch", fp_weight=0, fn_weight=1, smooth=0),
+        1,
+    ),
     (L.HuberLoss(delta=2), L.SmoothL1Loss(beta=2), 2),
     (L.HuberLoss(delta=math.inf), L.MSELoss(), 0.5),
     (L.HuberLoss(delta=1e9), L.MSELoss(), 0.5),
@@ -110,6 +146,13 @@ def test_generalized_cross_entropy_becomes_cross_entropy() -> None:
     ]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 1e-7
+
+
+def test_charbonnier_and_barron_differ_by_constants() -> None:
+    """√(e²+c²) is c·(ℓ + 1) of Barron's loss at α = 1."""
+    batch = draw(L.CharbonnierLoss())
+    barron = values(L.GeneralRobustLoss(alpha=1, scale=2), batch)
+    np.testing.assert_allclose(values(L.CharbonnierLoss(epsilon=2), batch), 2 * (barron + 1), rtol=1e-12)
 
 
 def test_soft_target_of_quality_focal_is_not_an_expectation() -> None:

@@ -34,7 +34,7 @@ def test_gradient_through_summed_statistics(loss: Loss) -> None:
     prediction, target, keywords = tensors("torch", batch, "float64")
     prediction.requires_grad_()
     parts = [
-        loss.statistics(prediction[s], target[s], **{name: x[s] for name, x in keywords.items()})
+        loss.statistics(prediction[s], target[s], **{k: x if k in batch.shared else x[s] for k, x in keywords.items()})
         for s in (slice(1), slice(1, None))
     ]
     loss.finalize(sum(parts)).backward()

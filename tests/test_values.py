@@ -8,7 +8,7 @@ import pytest
 import lossary
 from formulas import FORMULAS
 from inputs import REGIMES, Batch, draw, generator, takes_dense, unreduced_shape, variants
-from lossary.core.families import ClassificationLoss, MarginLoss
+from lossary.core.families import ClassificationLoss, MarginLoss, NamedSumLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss
 from references import evaluate
@@ -49,7 +49,10 @@ def test_mask_weight_and_normalizer(loss: Loss) -> None:
     close(loss(batch.prediction, batch.target, **batch.keywords, **call), evaluate(loss, batch, **call))
     leading = {"mask": mask, "sample_weight": weight.reshape(shape[0], -1)[:, 0]}
     close(loss(batch.prediction, batch.target, **batch.keywords, **leading), evaluate(loss, batch, **leading))
-    if loss.reduction != "none":
+    if isinstance(loss, NamedSumLoss):
+        with pytest.raises(ValueError, match="no one denominator"):
+            loss(batch.prediction, batch.target, normalizer=7.5)
+    elif loss.reduction != "none":
         close(
             loss(batch.prediction, batch.target, **batch.keywords, mask=mask, normalizer=7.5),
             evaluate(loss, batch, mask=mask, normalizer=7.5),

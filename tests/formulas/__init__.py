@@ -35,20 +35,39 @@ def formula(cls: type[Loss]) -> Callable[[Callable[..., Any]], Callable[..., Any
     return enter
 
 
-from formulas import box, divergence, likelihood, margin, pointwise, region, residual, sigmoid  # noqa: E402
+from formulas import (  # noqa: E402
+    box,
+    compound,
+    divergence,
+    embedding,
+    likelihood,
+    margin,
+    mask,
+    pointwise,
+    region,
+    residual,
+    rotated,
+    sequence,
+    sigmoid,
+)
 
 __all__ = [
     "CONSTANTS",
     "FINISH",
     "FORMULAS",
     "box",
+    "compound",
     "divergence",
+    "embedding",
     "formula",
     "likelihood",
     "margin",
+    "mask",
     "mpf",
     "pointwise",
     "region",
     "residual",
+    "rotated",
+    "sequence",
     "sigmoid",
 ]

@@ -26,7 +26,9 @@ def _(loss: Any, p: mpf, q: mpf) -> mpf:
     return -mpmath.log(p) + mpf(loss.epsilon) * (1 - p)
 
 
+@formula(lossary.DistancePenalizedCrossEntropyLoss)
 @formula(lossary.DistributionFocalLoss)
+@formula(lossary.ShapeAwareLoss)
 @formula(lossary.TopKLoss)
 def _(loss: Any, p: mpf, q: mpf) -> mpf:
     return -mpmath.log(p)
@@ -101,6 +103,25 @@ def tempered_softmax(logits: list[mpf], t: mpf) -> list[mpf]:
         middle = (low + high) / 2
         low, high = (middle, high) if mpmath.fsum(p(middle)) > 1 else (low, middle)
     return p((low + high) / 2)
+
+
+@formula(lossary.LinearCrossEntropyLoss)
+def _(loss: Any, logits: list[mpf], true: int, weights: list[float], teacher: list[mpf] | None) -> mpf:
+    """Takes the class weights and the teacher's logits too."""
+    if loss.softcap is not None:
+        logits = [loss.softcap * mpmath.tanh(z / mpf(loss.softcap)) for z in logits]
+    p, smoothing, t = softmax(logits), mpf(loss.label_smoothing), mpf(loss.temperature)
+    shares = [smoothing / len(p) + (1 - smoothing if c == true else 0) for c in range(len(p))]
+    value = mpf(0)
+    for c, share in enumerate(shares):
+        if share:
+            others = mpmath.fsum(p[:c] + p[c + 1 :])
+            value -= weights[c] * share * others ** mpf(loss.gamma) * mpmath.log(p[c])
+    if teacher is not None:
+        soft = zip(softmax([z / t for z in teacher]), softmax([z / t for z in logits]), strict=True)
+        divergence = mpmath.fsum(a * mpmath.log(a / b) for a, b in soft)
+        value = (1 - mpf(loss.distillation)) * value + mpf(loss.distillation) * t**2 * divergence
+    return value + mpf(loss.z_loss) * mpmath.log(mpmath.fsum(mpmath.exp(z) for z in logits)) ** 2
 
 
 FROM_LOGITS = {lossary.LDAMLoss, lossary.LogitAdjustedLoss, lossary.BiTemperedLoss}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import pytest
 import torch
 
@@ -101,3 +103,61 @@ def test_boxes():
     """MONAI computes in float32 and averages."""
     prediction, target = (x.float() for x in boxes())
     same(lambda x: L.GIoULoss()(x, target), lambda x: monai.BoxGIoULoss()(x, target), prediction, rtol=1e-5, atol=1e-6)
+
+
+# --- outlines ---------------------------------------------------------------------------------------------------------
+
+
+needs_scipy = pytest.mark.skipif(find_spec("scipy") is None, reason="MONAI's distance maps are scipy's")
+
+
+@needs_scipy
+@pytest.mark.parametrize("alpha", [1.0, 2.0])
+def test_hausdorff_of_classes(alpha):
+    """Class 0 is left out by both, and the mean is over classes and places."""
+    z, t = images()
+    ours, theirs = L.HausdorffDTLoss("multiclass", alpha=alpha), monai.HausdorffDTLoss(alpha=alpha, **SOFTMAX)
+    same(lambda z: ours(z, t), channel(theirs, t), z, rtol=1e-6)  # its maps are float32
+    everything = L.HausdorffDTLoss("multiclass", alpha=alpha, classes="all")
+    theirs = monai.HausdorffDTLoss(alpha=alpha, include_background=True, **SOFTMAX)
+    same(lambda z: everything(z, t), channel(theirs, t), z, rtol=1e-6)
+
+
+@needs_scipy
+def test_hausdorff_of_a_mask():
+    z, hard, _ = masks()
+    ours, theirs = L.HausdorffDTLoss("binary"), monai.HausdorffDTLoss(sigmoid=True, include_background=True)
+    same(lambda z: ours(z, hard), lambda z: theirs(z, hard), z, rtol=1e-6)
+    empty = torch.zeros_like(hard)
+    same(lambda z: ours(z, empty), lambda z: theirs(z, empty), z, rtol=1e-6)
+
+
+@needs_scipy
+def test_hausdorff_of_labels_that_do_not_exclude_each_other():
+    """MONAI leaves channel 0 out there too, and rounds distances down where the target is of integers."""
+    z, t = images()
+    one_hot = torch.nn.functional.one_hot(t, CLASSES).movedim(-1, 1)
+    ours = L.HausdorffDTLoss("multilabel", classes=tuple(range(1, CLASSES)))
+    theirs = monai.HausdorffDTLoss(sigmoid=True)
+    same(lambda z: ours(z, one_hot), lambda z: theirs(z, one_hot.double()), z, rtol=1e-6)
+    assert theirs(z, one_hot) < theirs(z, one_hot.double())
+
+
+@pytest.mark.parametrize("iterations", [0, 3])
+def test_cldice_of_a_mask(iterations):
+    z, hard, _ = masks()
+    ours = L.ClDiceLoss("binary", iterations=iterations)
+    theirs = monai.SoftclDiceLoss(iter_=iterations, smooth=1e-12, sigmoid=True)
+    same(lambda z: ours(z, hard), lambda z: theirs(z, hard), z)
+    dice = L.ClDiceLoss("binary", iterations=iterations, dice_share=0.3)
+    theirs = monai.SoftDiceclDiceLoss(iter_=iterations, alpha=0.7, smooth=1e-12, sigmoid=True)
+    same(lambda z: dice(z, hard), lambda z: theirs(z, hard), z)
+
+
+def test_cldice_of_classes_is_joined_there():
+    """MONAI adds the skeletons of all classes before it divides; the background has most of them."""
+    z, t = images()
+    ours, theirs = L.ClDiceLoss("multiclass"), channel(monai.SoftclDiceLoss(**SOFTMAX), t)
+    assert not torch.isclose(ours(z, t), theirs(z), rtol=1e-3)
+    alone = [L.ClDiceLoss("multiclass", classes=(c,))(z, t) for c in range(CLASSES)]
+    torch.testing.assert_close(ours(z, t), torch.stack(alone).mean())

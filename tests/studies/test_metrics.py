@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, jaccard_score
 
-from lossary.studies import metrics
+from lossary.studies import metrics, outlines
 
 CLASSES = 4
 
@@ -73,3 +73,52 @@ def test_calibration_error_of_the_textbook() -> None:
     sure = np.log([[0.8, 0.2]] * 10)
     assert metrics.calibration_error(sure, np.array([0] * 8 + [1] * 2)) == pytest.approx(0, abs=1e-12)
     assert metrics.calibration_error(sure, np.zeros(10, int)) == pytest.approx(0.2)
+
+
+# --- outlines ---------------------------------------------------------------------------------------------------------
+
+
+def outline(mask: np.ndarray) -> list[tuple[int, int]]:
+    """The pixels of a mask that touch its outside by a side; the frame is outside."""
+    padded = np.pad(mask, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return [(int(i), int(j)) for i, j in np.argwhere(mask & ~inner)]
+
+
+def gaps(a: list[tuple[int, int]], b: list[tuple[int, int]]) -> list[float]:
+    return [min(math.dist(p, q) for q in b) for p in a]
+
+
+def test_measures_of_outlines_are_those_of_loops() -> None:
+    rng = np.random.default_rng(6)
+    target, predicted = np.zeros((6, 12, 12), np.int64), np.zeros((6, 12, 12), np.uint8)
+    for n in range(6):
+        for c in (1, 2):
+            for image in (target, predicted):
+                row, column, height, width = rng.integers(0, 7, 2).tolist() + rng.integers(2, 6, 2).tolist()
+                image[n, row : row + height, column : column + width] = c
+    target[0], predicted[1], predicted[2], target[2] = 0, 0, 0, 0
+    far, agreeing = [], []
+    for n in range(6):
+        for c in (1, 2):
+            p, t = outline(predicted[n] == c), outline(target[n] == c)
+            if not p and not t:
+                continue
+            if not p or not t:
+                far.append(math.hypot(12, 12))
+                agreeing.append(0.0)
+                continue
+            far.append(max(np.percentile(gaps(p, t), 95), np.percentile(gaps(t, p), 95)))
+            both = gaps(p, t) + gaps(t, p)
+            agreeing.append(sum(d <= 1 for d in both) / len(both))
+    assert outlines.hausdorff95(predicted, target) == pytest.approx(np.mean(far), rel=1e-6)
+    assert outlines.surface_dice(predicted, target) == pytest.approx(np.mean(agreeing), rel=1e-6)
+
+
+def test_measures_of_outlines_where_there_is_none() -> None:
+    nothing, one = np.zeros((2, 4, 3), np.int64), np.zeros((2, 4, 3), np.int64)
+    one[0, 1, 1] = 1
+    for measure in (outlines.hausdorff95, outlines.surface_dice):
+        assert math.isnan(measure(nothing, nothing))
+    assert (outlines.hausdorff95(one, one), outlines.surface_dice(one, one)) == (0, 1)
+    assert (outlines.hausdorff95(nothing, one), outlines.surface_dice(nothing, one)) == (5, 0)

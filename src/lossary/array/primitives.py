@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lossary.array.namespace import Array, Namespace, eager, is_jax, is_tensorflow, is_torch, namespace
+from lossary.array.namespace import Array, Namespace, eager, is_jax, is_tensorflow, is_torch, kind, namespace
 
 
 def apply_where(xp: Namespace, condition: Array, f: Callable[[Array], Array], x: Array, fill: float) -> Array:
@@ -33,6 +33,32 @@ def stop_gradient(x: Array) -> Array:
 
         return tf.stop_gradient(x)
     return x
+
+
+def gradient_norm(f: Callable[[Array], Array], x: Array) -> Array:
+    """The Euclidean norm of the gradient of f's sum at `x`, as a constant."""
+    if is_torch(x):
+        import torch
+
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            return torch.autograd.grad(f(leaf).sum(), leaf)[0].norm()
+    if is_jax(x):
+        import jax
+        import jax.numpy as jnp
+
+        def summed(x: Array) -> Array:
+            return jnp.sum(f(x))
+
+        return jnp.linalg.norm(jnp.ravel(jax.grad(summed)(x)))  # pyright: ignore[reportUnknownArgumentType]
+    if is_tensorflow(x):
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = f(x)
+        return tf.norm(tape.gradient(value, x))
+    raise TypeError(f"gradients need torch, JAX or TensorFlow; got an array of {kind(x)}")
 
 
 def tiny(xp: Namespace, x: Array) -> float:
@@ -57,6 +83,25 @@ def log_softmax(x: Array, axis: int) -> Array:
     xp = namespace(x)
     shifted = x - xp.max(x, axis=axis, keepdims=True)
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+
+
+def log_sum_exp(x: Array, axis: int) -> Array:
+    """log Σ exp(x) along `axis`, for finite x."""
+    if is_torch(x):
+        import torch
+
+        return torch.logsumexp(x, axis)
+    if is_jax(x):
+        import jax
+
+        return jax.nn.logsumexp(x, axis)
+    if is_tensorflow(x):
+        import tensorflow as tf
+
+        return tf.reduce_logsumexp(x, axis)
+    xp = namespace(x)
+    top = xp.max(x, axis=axis, keepdims=True)
+    return xp.squeeze(top + xp.log(xp.sum(xp.exp(x - top), axis=axis, keepdims=True)), axis=axis)
 
 
 def softmax(x: Array, axis: int) -> Array:
@@ -133,10 +178,34 @@ def power(xp: Namespace, base: Array, exponent: float) -> Array:
         return xp.ones_like(base)
     if exponent == 1:
         return base
+    if exponent in (2, 3, 4, 5, 6, 7, 8):  # by squares: a tenth of the time of the general power
+        half = power(xp, base, exponent // 2)
+        return half * half if exponent % 2 == 0 else half * half * base
     if exponent >= 1:
         return base**exponent
     # below the smallest normal number the derivative would overflow before it meets the factor that tames it
     return apply_where(xp, base > tiny(xp, base), lambda b: b**exponent, base, 0.0)
+
+
+def focal(xp: Namespace, log_p: Array, gamma: float, miss: Array | None = None) -> Array:
+    """-(1-p)^γ ln p. `miss` is 1 - p, where that is known already."""
+    if gamma == 0:
+        return -log_p
+    # 1 - p from log p keeps its digits as p → 1
+    return -power(xp, -xp.expm1(log_p) if miss is None else miss, gamma) * log_p
+
+
+def focal_slope(xp: Namespace, log_p: Array, gamma: float, miss: Array | None = None) -> Array | float:
+    """The derivative of `focal` by log p."""
+    if gamma == 0:
+        return -1.0
+    rest = -xp.expm1(log_p) if miss is None else miss
+    # γ·p·log p, where p has lost its digits only if it is next to nothing beside 1 - p
+    pull = gamma * (1.0 - rest) * log_p
+    if gamma >= 1:
+        return power(xp, rest, gamma - 1.0) * (pull - rest)
+    # (1-p)^(γ-1) grows without bound as p → 1, and log p beats it: the limit is 0
+    return power(xp, rest, gamma) * (divide(xp, pull, rest) - 1.0)
 
 
 def sqrt(xp: Namespace, x: Array) -> Array:
@@ -194,14 +263,14 @@ def running_sum(x: Array) -> Array:
     return namespace(x).cumulative_sum(x, axis=len(sizes(x)) - 1)
 
 
-def lookup(vector: Array, index: Array) -> Array:
-    """The entry of `vector` for each of the valid indices in `index`, whose shape the result has."""
-    if is_torch(vector):
-        return vector[index.long()]
-    xp = namespace(vector)
-    if is_tensorflow(vector):
-        return xp.take(vector, index)
-    return xp.reshape(xp.take(vector, xp.reshape(index, (-1,)), axis=0), index.shape)
+def lookup(entries: Array, index: Array) -> Array:
+    """The entry (a number, or a row) for each of the valid indices in `index`, whose shape the result begins with."""
+    if is_torch(entries):
+        return entries[index.long()]
+    xp = namespace(entries)
+    if is_tensorflow(entries):
+        return xp.take(entries, index)
+    return xp.reshape(xp.take(entries, xp.reshape(index, (-1,)), axis=0), (*index.shape, *entries.shape[1:]))
 
 
 def along(xp: Namespace, vector: Array, ndim: int, axis: int) -> Array:
@@ -220,8 +289,17 @@ def flatten_from(x: Array, axis: int) -> Array:
     return namespace(x).reshape(x, (*shape[:axis], _product(shape[axis:])))
 
 
-def numbers(count: int, like: Array) -> Array:
-    """0, 1, … count - 1 in the integer dtype and on the device of `like`."""
+def reshape_like(x: Array, like: Array) -> Array:
+    """`x` in the shape of `like`."""
+    if is_tensorflow(x):
+        import tensorflow as tf
+
+        return tf.reshape(x, tf.shape(like))
+    return namespace(x).reshape(x, tuple(like.shape))
+
+
+def numbers(count: Any, like: Array) -> Array:
+    """0, 1, … count - 1 in the integer dtype and on the device of `like`; `count` may be an `length`."""
     if is_torch(like):
         import torch
 
@@ -249,7 +327,7 @@ def class_sums(values: Array, index: Array, classes: int, batch: bool) -> Array:
     `values` and `index` have one shape, (N, *) or (*).
     """
     xp = namespace(values)
-    if is_torch(values) and not _compiling(values):
+    if is_torch(values) and not compiling(values):
         from lossary.array.torch_native import scatter_classes
 
         # scatter reads each place once; the comparison below reads it once per class
@@ -262,56 +340,105 @@ def class_sums(values: Array, index: Array, classes: int, batch: bool) -> Array:
     return total(xp.where(hit, xp.expand_dims(values, axis=-1), 0.0), axis=axes)
 
 
-def region_sums(p: Array, index: Array, axis: int, batch: bool, weight: Array | None) -> tuple[Array, Array]:
+def region_sums(p: Array, p_true: Array, index: Array, axis: int, weight: Array | None) -> tuple[Array, Array]:
     """Per image and class the mass Σ w·p and the hits Σ w·p·[index = class], each of shape (N, C) (or (C,)).
 
-    `p` has its classes along `axis`; `index` and `weight` have its shape without that axis.
+    `p` has its classes along `axis`; `p_true`, which is p of the class `index`, and `weight` are without that axis.
     """
-    xp = namespace(p)
+    xp, images = namespace(p), axis != 0
     classes = sizes(p)[axis]
     assert classes is not None
-    native = is_torch(p) and not _compiling(p) and batch and not (weight is not None and weight.requires_grad)
-    if native:
-        from lossary.array.torch_native import RegionSums
-
-        # one backward that writes the gradient once, where autograd adds that of the mass to that of the hits
-        shape = (index.shape[0], _product(tuple(index.shape[1:])))
-        weights = None if weight is None else weight.expand(index.shape).reshape(shape)
-        flat = p.movedim(axis, 1).reshape(shape[0], classes, shape[1])
-        return RegionSums.apply(flat, index.long().reshape(shape), weights)  # pyright: ignore
-    p_true = pick(p, index, axis)
-    hits = class_sums(p_true if weight is None else p_true * weight, index, classes, batch)
+    hits = class_sums(p_true if weight is None else p_true * weight, index, classes, images)
     mass = p if weight is None else p * xp.expand_dims(weight, axis=axis)
-    places = tuple(a for a in range(1 if batch else 0, len(sizes(p))) if a != axis)
+    places = tuple(a for a in range(1 if images else 0, len(sizes(p))) if a != axis)
     return total(mass, axis=places), hits
 
 
-def _compiling(x: Array) -> bool:
+def shares_backward(scores: Array) -> bool:
+    """Whether `softmax_at` pays for these scores: in eager torch, where a gradient is wanted. Compilers do without."""
+    if not is_torch(scores) or compiling(scores):
+        return False
+    import torch
+
+    return scores.requires_grad and torch.is_grad_enabled()
+
+
+def softmax_at(scores: Array, index: Array, axis: int, log: bool) -> tuple[Array, Array]:
+    """The softmax of torch `scores` along `axis`, and its entry (or with `log` the logarithm of that) at `index`, which
+    has the shape without `axis`: all that losses of labels read, with one backward pass for its gradient."""
+    from lossary.array.torch_native import SoftmaxAt
+
+    first = scores.unsqueeze(0) if axis == 0 else scores.movedim(axis, 1)
+    samples, classes, places = *first.shape[:2], _product(tuple(first.shape[2:]))
+    flat = first.reshape(samples, classes, places), index.long().reshape(samples, places)
+    p, at = SoftmaxAt.apply(*flat, log)  # pyright: ignore
+    p = p.reshape(first.shape)
+    return p.squeeze(0) if axis == 0 else p.movedim(1, axis), at.reshape(index.shape)
+
+
+def compiling(x: Array) -> bool:
+    """Whether torch traces: then the portable definition is taken, which the compiler fuses."""
     import torch
 
     return torch.compiler.is_compiling()
 
 
 def elementwise(
-    values: Callable[..., Array], slope: Callable[..., Array] | None, xp: Namespace, x: Array, *given: Array
+    of: Callable[..., Any],
+    values: Callable[..., Array],
+    slope: Callable[..., Array] | None,
+    xp: Namespace,
+    x: Array,
+    *given: Array,
 ) -> Array:
-    """`values(xp, x, *given)`, whose derivative by x is `slope(xp, x, *given)`.
+    """`values(xp, q)` of the quantity q = `of(xp, x, *given)`, whose derivative by x is `slope(xp, q)`.
 
-    In eager torch the two are computed in one pass and the graph keeps x and the slope only, where autograd would keep
-    every intermediate. Compilers fuse the formula by themselves, and NumPy has no gradient. Where a gradient by what is
-    given is wanted too, autograd finds it.
+    `given` arrays have the shape of x. In eager torch value and slope come of one q, in one pass, and the graph keeps
+    x, what is given and the slope, where autograd would keep every intermediate. Nothing differentiates through that q,
+    which is therefore made with `smooth=False`. Compilers fuse the formula by themselves, and NumPy has no gradient.
+    Where a gradient by what is given is wanted too, autograd finds it.
     """
-    wanted = slope is not None and is_torch(x) and not _compiling(x) and x.requires_grad
-    if wanted and not any(g.requires_grad for g in given):
-        from lossary.array.torch_native import Elementwise
+    if slope is None or not is_torch(x) or compiling(x):
+        return values(xp, of(xp, x, *given))
+    import torch
 
-        return Elementwise.apply(values, slope, x, *given)[0]  # pyright: ignore
-    return values(xp, x, *given)
+    from lossary.array.torch_native import Elementwise, blockwise
+
+    wanted = torch.is_grad_enabled() and any(a.requires_grad for a in (x, *given))
+    if not wanted and eager(x) and not _forward_mode():
+        return blockwise(of, (values,), x, given)[0]
+    if not x.requires_grad or any(g.requires_grad for g in given):
+        return values(xp, of(xp, x, *given))
+    return Elementwise.apply(of, values, slope, x, *given)[0]  # pyright: ignore
+
+
+def _forward_mode() -> bool:
+    """Whether a tensor may carry a tangent, which no attribute of it tells."""
+    import torch.autograd.forward_ad as forward
+
+    return forward._current_level >= 0  # pyright: ignore
+
+
+def mix(t: Array, on: Array, off: Array) -> Array:
+    """t·on + (1-t)·off, exact at t = 0 and t = 1."""
+    if is_torch(t):
+        return off.lerp(on, t)
+    return t * on + (1.0 - t) * off
 
 
 def sizes(x: Array) -> tuple[int | None, ...]:
     """The shape as a tuple; an axis whose size is unknown while TensorFlow traces is None."""
     return tuple(x.shape.as_list()) if is_tensorflow(x) else tuple(x.shape)
+
+
+def length(x: Array, axis: int) -> Any:
+    """The number of entries along an axis: an int, or a 0-d tensor where TensorFlow does not know it yet."""
+    known = sizes(x)[axis]
+    if known is None:
+        import tensorflow as tf
+
+        return tf.shape(x)[axis]
+    return known
 
 
 def size(x: Array) -> Any:
@@ -335,25 +462,35 @@ __all__ = [
     "along",
     "apply_where",
     "class_sums",
+    "compiling",
     "divide",
     "eager",
     "elementwise",
     "flatten_from",
+    "focal",
+    "focal_slope",
+    "gradient_norm",
+    "length",
     "log_odds",
     "log_sigmoid",
     "log_softmax",
+    "log_sum_exp",
     "lookup",
     "magnitude",
+    "mix",
     "numbers",
     "pick",
     "power",
     "region_sums",
+    "reshape_like",
     "running_sum",
+    "shares_backward",
     "sigmoid",
     "sign",
     "size",
     "sizes",
     "softmax",
+    "softmax_at",
     "softplus",
     "sqrt",
     "stop_gradient",

@@ -47,6 +47,7 @@ zeros_like = tf.zeros_like
 ones_like = tf.ones_like
 stack = tf.stack
 concat = tf.concat
+matmul = tf.linalg.matmul
 expand_dims = tf.expand_dims
 reshape = tf.reshape
 squeeze = tf.squeeze

@@ -52,7 +52,7 @@ def check(
         "ignore_index": ignore_index,
         "seconds": seconds,
     }
-    order: dict[str, Any] = {"spec": loss, "like": _meant(like, task), "options": options}
+    order: dict[str, Any] = {"spec": loss, "like": _meant(like), "options": options}
     report = _run(order, seconds, quiet=as_json)
     if html is not None:
         html.write_text(report.html(), encoding="utf-8")
@@ -69,15 +69,13 @@ def _check_choice(name: str, value: str | None, known: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")
 
 
-def _meant(like: str | None, task: str | None) -> dict[str, Any] | None:
-    """The loss of `--like`; one that needs a task takes that of the option in it, or multiclass."""
+def _meant(like: str | None) -> dict[str, Any] | None:
+    """The loss of `--like`. One that needs a task says so (`focal:task=binary`), or is multiclass."""
     if like is None:
         return None
     from lossary.studies.specs import parse
 
-    named = [part.partition("=")[2] for part in like.split(":") if part.startswith("task=")]
-    spec = ":".join(part for part in like.split(":") if not part.startswith("task="))
-    return parse(spec, task=named[0] if named else "multiclass").to_dict()
+    return parse(like, options={"task": "multiclass"}).to_dict()
 
 
 def _run(order: dict[str, Any], seconds: float, quiet: bool) -> Report:

@@ -43,7 +43,11 @@ def plot(
         typer.Option(help="File that ends in .png or .svg; give it twice for both. [the names, .png]"),
     ] = None,
     axis: Annotated[
-        str | None, typer.Option(help="What the curves run over: e, m, p_t, p, tp, offset, scale or ratio.")
+        str | None,
+        typer.Option(
+            help="What the curves run over: e, m, p_t, p, tp, shift, angle, radius, distance, cos, offset, scale or "
+            "ratio."
+        ),
     ] = None,
     limits: Annotated[
         tuple[float, float] | None, typer.Option("--limits", help="Where the axis begins and ends.", metavar="LOW HIGH")
@@ -175,7 +179,7 @@ def _from_spec(text: str, request: Request) -> Loss:
     tasks = request.options.get("task", ("binary", "multilabel", "multiclass"))
     for task in tasks:
         try:
-            loss = parse(text, task=task)
+            loss = parse(text, options={"task": task})
         except ValueError as error:
             unreadable.append(error)
             continue

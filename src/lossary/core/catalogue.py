@@ -98,8 +98,8 @@ def from_dict(description: Mapping[str, Any]) -> Loss:
     if "loss" not in description:
         raise ValueError(f"a description of a loss needs the key 'loss' with its class; got {sorted(description)}")
     settings = {str(key): value for key, value in description.items() if key != "loss"}
-    if description["loss"] == "SumLoss":
-        from lossary.core.compound import SumLoss
+    from lossary.core.compound import COMPOUND
 
-        return SumLoss.from_parts(settings)
+    if description["loss"] in COMPOUND:
+        return COMPOUND[description["loss"]].from_parts(settings)
     return create(description["loss"], **settings)

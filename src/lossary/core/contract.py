@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from collections.abc import Generator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -88,6 +88,24 @@ def arrays(name: str, prediction: Array, **others: Array | None) -> tuple[Namesp
     return namespace(prediction), converted
 
 
+class Arguments(NamedTuple):
+    """What a call was given, in one library; dtypes and shapes as they came."""
+
+    name: str  # of the loss, for messages
+    xp: Namespace
+    dtype: Any  # that it is computed in
+    prediction: Array
+    others: dict[str, Array]  # "target", "mask", "sample_weight" and operands, where given
+
+    @property
+    def target(self) -> Array:
+        return self.others["target"]
+
+    def places(self, shape: Shape) -> tuple[Array | None, Array | None]:
+        """Mask and sample weight for an unreduced loss of `shape`."""
+        return places(self.xp, self.name, shape, self.dtype, self.others)
+
+
 def compute_dtype(name: str, xp: Namespace, prediction: Array, argument: str = "prediction") -> Any:
     """float64 for float64, float32 for every other floating dtype."""
     dtype = prediction.dtype
@@ -150,6 +168,18 @@ def leading(xp: Namespace, name: str, argument: str, x: Array, shape: Shape) -> 
     for _ in range(len(shape) - len(s)):
         x = xp.expand_dims(x, axis=-1)
     return x
+
+
+def places(
+    xp: Namespace, name: str, shape: Shape, dtype: object, others: Mapping[str, Array]
+) -> tuple[Array | None, Array | None]:
+    """Mask (bool) and sample weight (compute dtype) of a call, expanded to the rank of the unreduced loss."""
+    mask = weight = None
+    if "mask" in others:
+        mask = leading(xp, name, "mask", as_mask(xp, name, others["mask"]), shape)
+    if "sample_weight" in others:
+        weight = leading(xp, name, "sample_weight", cast(xp, others["sample_weight"], dtype), shape)
+    return mask, weight
 
 
 def as_mask(xp: Namespace, name: str, mask: Array) -> Array:
@@ -274,3 +304,15 @@ def looks_like_probabilities(name: str, logits: Array, axis: int | None, where: 
         + (f" and sum to 1 along axis {axis}" if axis is not None else "")
         + "; these look like probabilities. Pass the values before the softmax or sigmoid, or set from_logits=False."
     )
+
+
+def looks_like_classes_last(name: str, shape: Shape, axis: int | None) -> None:
+    """Refuses an image whose last axis is so short beside the others that it must be that of the classes."""
+    if axis != 1 or len(shape) < 4 or any(n is None for n in shape):
+        return
+    *others, last = (n or 0 for n in shape[1:])
+    if 2 * last <= min(others):
+        raise ValueError(
+            f"{name}: `prediction` has shape {shape} with {others[0]} classes on axis 1, but the last axis is much "
+            f"shorter than the others; the {last} classes seem to be there. Pass class_axis=-1, or move the axis."
+        )

@@ -1,7 +1,7 @@
 """A loss is a frozen dataclass: its fields are its hyperparameters, calling it evaluates it.
 
-The way of a call is `prepare` (check, to compute dtype, encode the target) → `evaluate` (the formula, unreduced) →
-`summarize` (sums that add up over shards) → `finalize` (a number). A family defines `prepare` and `evaluate` once; a
+The way of a call is `prepare` (check, `encode` into the family's quantity) → `evaluate` (the formula, unreduced) →
+`summarize` (sums that add up over shards) → `finalize` (a number). A family defines `encode` and `evaluate` once; a
 loss is a formula on its family's quantity.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
 
 from lossary.array.namespace import Array
-from lossary.core import options
+from lossary.core import contract, options
 from lossary.core.options import Domain, option
 from lossary.core.reduction import Empty, Reduction, Terms, finalize_mean, mean_statistics
 
@@ -106,10 +106,14 @@ class Loss(abc.ABC):
     family_name: ClassVar[str] = ""
     """What the losses of this family are functions of, in one word: `lossary list --family` takes it."""
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
+    reads_target: ClassVar[bool] = True
+    """Whether there is a target at all: a loss of the prediction alone takes any, and reads none."""
     operands: ClassVar[tuple[str, ...]] = ()
     """Names of what the call takes beyond prediction and target."""
-    reads: ClassVar[str] = ""
-    """What the loss reads of a shared batch; the parts of a sum tell each other, so that it is computed once."""
+    optional: ClassVar[tuple[str, ...]] = ()
+    """Those of the operands that the call may leave out."""
+    shared: ClassVar[tuple[str, ...]] = ()
+    """Those that belong to no sample: the weights of a classifier, learned scales, the step of the training."""
 
     reduction: Reduction = option(default="mean")
     empty: Empty = option(default="zero")
@@ -145,9 +149,19 @@ class Loss(abc.ABC):
         return snake(cls.__name__)
 
     @property
+    def reads(self) -> str:
+        """What the loss reads of a shared batch; the parts of a sum tell each other, so that it is computed once."""
+        return ""
+
+    @property
     def decomposable(self) -> bool:
         """Whether statistics of shards add up to those of the whole batch."""
         return True
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """The operands that a call of this loss may have: those of its class, unless its options rule some out."""
+        return self.operands
 
     # --- the call -------------------------------------------------------------------------------------------------
 
@@ -212,7 +226,6 @@ class Loss(abc.ABC):
         """Parts of a sum with one key share one prepared batch. A family that can share says what it depends on."""
         return self
 
-    @abc.abstractmethod
     def prepare(
         self,
         prediction: Array,
@@ -222,7 +235,22 @@ class Loss(abc.ABC):
         sample_weight: Array | None,
         operands: Mapping[str, Array],
     ) -> Any:
-        """The checked batch that `evaluate` understands: the family's quantity, not yet touched by a formula."""
+        """The checked batch that `evaluate` understands."""
+        name = type(self).__name__
+        contract.operands(name, self.takes, operands, needed=tuple(o for o in self.takes if o not in self.optional))
+        if not self.reads_target:
+            target = None
+        elif target is None:
+            raise TypeError(f"{name}: the call needs a target; got None")
+        xp, others = contract.arrays(
+            name, prediction, target=target, mask=mask, sample_weight=sample_weight, **dict(operands)
+        )
+        dtype = contract.compute_dtype(name, xp, prediction)
+        return self.encode(contract.Arguments(name, xp, dtype, prediction, others))
+
+    def encode(self, given: contract.Arguments) -> Any:
+        """The family's quantity, cast to the compute dtype and not yet touched by a formula."""
+        raise NotImplementedError
 
     @abc.abstractmethod
     def evaluate(self, batch: Any) -> Terms:
@@ -264,6 +292,17 @@ class Loss(abc.ABC):
         return SumLoss.of(self) * weight
 
     __rmul__ = __mul__
+
+    def on(self, output: str) -> Loss:
+        """This loss of one output of a model that has several; predictions and targets come in dicts.
+
+        >>> import lossary
+        >>> lossary.CIoULoss().on("boxes") + lossary.FocalLoss("multiclass").on("classes")
+        CIoULoss().on('boxes') + FocalLoss('multiclass').on('classes')
+        """
+        from lossary.core.compound import OutputLoss
+
+        return OutputLoss(self, output)
 
     def to_dict(self) -> dict[str, Any]:
         """The class name and the options, of plain types that JSON can hold; `from_dict` reads it back."""

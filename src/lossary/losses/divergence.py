@@ -180,7 +180,8 @@ class DistillationLoss(DivergenceLoss):
     hard_weight: float = option(default=0.0, low=0, high=1)
     target_form: Form = option(default="logits")
 
-    def needed_operands(self) -> tuple[str, ...]:
+    @property
+    def takes(self) -> tuple[str, ...]:
         return ("labels",) if self.hard_weight else ()
 
     def values(self, xp: Namespace, log_p: Array, log_t: Array) -> Array:

@@ -20,6 +20,7 @@ class Metric:
     label: str  # its heading
     function: Callable[[np.ndarray, np.ndarray], float]
     better: Literal["high", "low"] = "high"
+    every_epoch: bool = True  # False for one that takes long: then it is of the test set only
 
 
 @dataclasses.dataclass(frozen=True)

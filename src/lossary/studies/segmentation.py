@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lossary.studies import metrics
+from lossary.studies import metrics, outlines
 from lossary.studies.data import Data, Split, load
 from lossary.studies.digits import segmentation_data
 from lossary.studies.metrics import ClassMetric, Metric
@@ -113,6 +113,8 @@ STUDY = Study(
         Metric("miou", "mIoU", metrics.mean_iou),
         Metric("foreground_miou", "foreground mIoU", metrics.foreground_iou),
         Metric("dice", "foreground Dice", metrics.foreground_dice),
+        Metric("hausdorff95", "Hausdorff 95", outlines.hausdorff95, better="low", every_epoch=False),
+        Metric("surface_dice", "surface Dice", outlines.surface_dice, every_epoch=False),
         Metric("pixel_accuracy", "pixel accuracy", metrics.pixel_accuracy),
     ),
     class_metric=ClassMetric("Dice", metrics.class_dice),

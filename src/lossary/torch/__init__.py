@@ -1,6 +1,7 @@
-"""Losses as PyTorch modules, exact across processes and micro-batches."""
+"""Losses as PyTorch modules, with their prototypes or centres, exact across processes and micro-batches."""
 
 from lossary.torch.criterion import Criterion
-from lossary.torch.processes import sum_over_processes
+from lossary.torch.processes import gather_over_processes, sum_over_processes
+from lossary.torch.prototypes import Prototypes
 
-__all__ = ["Criterion", "sum_over_processes"]
+__all__ = ["Criterion", "Prototypes", "gather_over_processes", "sum_over_processes"]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeAlias
+
 from torch import Tensor, nn
 
-from lossary.core.compound import SumLoss
 from lossary.core.loss import Loss
 from lossary.torch.processes import Group, sum_over_processes
+
+Outputs: TypeAlias = Tensor | Mapping[str, Tensor]
+"""A tensor, or one for each output of the model."""
 
 
 class Criterion(nn.Module):
@@ -17,6 +22,9 @@ class Criterion(nn.Module):
 
     Args:
         loss: any loss, sums included; read it back from `criterion.loss`.
+        learned: operands of the loss that are trained, by name: `{"log_variances": torch.zeros(2)}`. The module owns
+            them as parameters, so that an optimiser finds them and `state_dict` stores them, and passes them in every
+            call. A parameter of the model (the weight of its last layer) stays one parameter.
         process_group: None (default) looks at this process only. `"world"` or a `torch.distributed` process group adds
             the statistics of all its processes up before the loss is taken, so that each process has the loss of the
             whole batch, and the gradients that `DistributedDataParallel` or FSDP averages are its gradient. (torch's
@@ -56,7 +64,9 @@ class Criterion(nn.Module):
     ...     loss.finalize(sum(known[:i] + known[i + 1 :], start=own)).backward()
     """
 
-    def __init__(self, loss: Loss, process_group: Group | None = None) -> None:
+    def __init__(
+        self, loss: Loss, process_group: Group | None = None, learned: Mapping[str, Tensor] | None = None
+    ) -> None:
         super().__init__()
         if not isinstance(loss, Loss):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"`loss` must be a loss such as lossary.CrossEntropyLoss(); got {loss!r}")
@@ -65,23 +75,30 @@ class Criterion(nn.Module):
         if process_group is not None and not loss.decomposable:
             raise ValueError(
                 f"`process_group` needs a loss whose statistics add up over processes, and those of {loss!r} do not "
-                "(`decomposable` is False). Pass process_group=None to take the loss of each process by itself."
+                "(`decomposable` is False). Pass process_group=None to take the loss of each process by itself; for a "
+                "loss of features, after lossary.torch.gather_over_processes."
             )
+        for name in learned or {}:
+            if name not in loss.takes:
+                takes = ", ".join(loss.takes) or "none"
+                raise ValueError(f"`learned` has {name!r}, which {loss!r} does not take; its operands are {takes}")
         self.loss = loss
+        self.learned: nn.ParameterDict | dict[str, Tensor] = nn.ParameterDict(dict(learned)) if learned else {}
         self.process_group: Group | None = process_group
 
     def forward(
         self,
-        prediction: Tensor,
-        target: Tensor,
+        prediction: Outputs,
+        target: Outputs,
         *,
-        mask: Tensor | None = None,
-        sample_weight: Tensor | None = None,
-        normalizer: float | Tensor | None = None,
-        **operands: Tensor,
+        mask: Outputs | None = None,
+        sample_weight: Outputs | None = None,
+        normalizer: float | Tensor | Mapping[str, float | Tensor] | None = None,
+        **operands: Outputs | float,
     ) -> Tensor:
         """The loss; arguments as those of `lossary.Loss.__call__`."""
-        if self.process_group is None or _unreduced(self.loss):
+        operands = {**dict(self.learned.items()), **operands}
+        if self.process_group is None or self.loss.reduction == "none":
             return self.loss(
                 prediction, target, mask=mask, sample_weight=sample_weight, normalizer=normalizer, **operands
             )
@@ -92,8 +109,3 @@ class Criterion(nn.Module):
         if self.process_group is None:
             return repr(self.loss)
         return f"{self.loss!r}, process_group={self.process_group!r}"
-
-
-def _unreduced(loss: Loss) -> bool:
-    """Whether the loss, or a part of the sum, is left unreduced."""
-    return any(part.reduction == "none" for _, part in SumLoss.of(loss).terms)

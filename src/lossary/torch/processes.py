@@ -1,4 +1,5 @@
-"""Statistics of all processes, summed, with the gradient that data parallelism needs.
+"""Statistics of all processes, summed, and features of all processes, gathered, with the gradient that data parallelism
+needs.
 
 Let s_r(θ) be the statistics of rank r, S = Σ_r s_r and L = f(S) the loss, the same on each of R ranks. The gradient of
 the whole batch is dL/dθ = Σ_r f'(S)·∂s_r/∂θ. `DistributedDataParallel` and FSDP average what the ranks find,
@@ -30,19 +31,26 @@ def sum_over_processes(statistics: Tree, group: Group) -> Any:
         Statistics of the same structure. Their gradient is that of the local ones times the number of processes, so
         that the average over processes, which `DistributedDataParallel` takes, is the gradient of the whole batch.
     """
-    if not (dist.is_available() and dist.is_initialized()):
-        raise RuntimeError(
-            "summing over processes needs torch.distributed; call torch.distributed.init_process_group(...) first, or "
-            "pass process_group=None in a single process"
-        )
-    members = None if group == "world" else group
-    if dist.get_rank(members) < 0:
-        raise ValueError(f"`process_group` does not contain this process (rank {dist.get_rank()} of the world)")
+    members = _members(group)
     leaves = _leaves(statistics)
     local = torch.cat([leaf.reshape(-1) for leaf in leaves])
     buffer = cast("Tensor", _SumOverProcesses.apply(local, members))  # pyright: ignore[reportUnknownMemberType]
     parts = torch.split(buffer, [leaf.numel() for leaf in leaves])
     return _rebuild(statistics, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)])
+
+
+def _members(group: Group) -> dist.ProcessGroup | None:
+    """The group as `torch.distributed` takes it, checked."""
+    if not (dist.is_available() and dist.is_initialized()):
+        raise RuntimeError(
+            "summing or gathering over processes needs torch.distributed; call "
+            "torch.distributed.init_process_group(...) first. In a single process there is nothing to gather, and "
+            "process_group=None sums nothing"
+        )
+    members = None if group == "world" else group
+    if dist.get_rank(members) < 0:
+        raise ValueError(f"`process_group` does not contain this process (rank {dist.get_rank()} of the world)")
+    return members
 
 
 class _SumOverProcesses(torch.autograd.Function):
@@ -78,3 +86,56 @@ def _rebuild(tree: Tree, leaves: list[Tensor]) -> Any:
         return leaves.pop(0)
     branches = [_rebuild(branch, leaves) for branch in tree]
     return type(tree)(*branches) if hasattr(tree, "_fields") else tuple(branches)
+
+
+# --- features of all processes ----------------------------------------------------------------------------------------
+
+
+def gather_over_processes(*tensors: Tensor, group: Group = "world") -> tuple[Tensor, ...]:
+    """Tensors of all processes of `group` joined along their first axis, in the order of ranks, with their gradient.
+
+    For losses that compare the features of a batch with each other (`decomposable` is False), where the batch is spread
+    over processes: give the loss the gathered features and labels on every rank.
+
+        features, labels = gather_over_processes(model(x), labels)
+        lossary.InfoNCELoss()(features, labels).backward()
+
+    The gradient of a rank's own rows is the sum of what all ranks find for them, so that the average over processes,
+    which `DistributedDataParallel` takes, is the gradient of the mean of the ranks' losses: if each takes the loss of
+    all features, that of the whole batch. `torch.distributed.all_gather` passes no gradient to other ranks' rows, which
+    makes it 1/world as large.
+
+    Args:
+        tensors: of one dtype and shape on every rank, but for the length of the first axis; features, labels, masks.
+        group: `"world"` for all processes, or a process group that this process belongs to.
+
+    Returns:
+        A tensor for each, on every rank the same.
+    """
+    members = _members(group)
+    return tuple(cast("Tensor", _Gather.apply(tensor, members)) for tensor in tensors)  # pyright: ignore[reportUnknownMemberType]
+
+
+class _Gather(torch.autograd.Function):
+    """Forward: the rows of all ranks. Backward: the sum over ranks of the gradient, own rows only."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, group: dist.ProcessGroup | None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        rank, world = dist.get_rank(group), dist.get_world_size(group)
+        lengths = [torch.zeros(1, dtype=torch.int64, device=own.device) for _ in range(world)]
+        dist.all_gather(lengths, torch.tensor([len(own)], device=own.device), group=group)  # pyright: ignore[reportUnknownMemberType]
+        counts = [int(length) for length in lengths]
+        # collectives want one shape on every rank: shorter shards are padded on the way
+        padded = own.new_zeros((max(counts), *own.shape[1:]))
+        padded[: len(own)] = own
+        shards = [torch.empty_like(padded) for _ in range(world)]
+        dist.all_gather(shards, padded, group=group)  # pyright: ignore[reportUnknownMemberType]
+        ctx.group, ctx.rows = group, slice(sum(counts[:rank]), sum(counts[: rank + 1]))
+        return torch.cat([shard[:count] for shard, count in zip(shards, counts, strict=True)])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        total = gradients[0].contiguous().clone()
+        dist.all_reduce(total, group=ctx.group)  # pyright: ignore[reportUnknownMemberType]
+        return total[ctx.rows], None

@@ -108,7 +108,7 @@ def _history(comparison: Comparison, label: str, metric: str | None) -> np.ndarr
 def _metric_charts(comparison: Comparison) -> list[tuple[str, str]]:
     """Heading and chart of each validation metric, all losses in one."""
     found: list[tuple[str, str]] = []
-    for metric in comparison.metrics:
+    for metric in (m for m in comparison.metrics if m.every_epoch):
         lines = [
             charts.Curve(i, values)
             for i, contender in enumerate(comparison.contenders)

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, cast
 
-from lossary.array.namespace import Array, Namespace, eager, on_cpu
-from lossary.array.primitives import along, log_softmax, lookup, sigmoid, sizes, softmax, tiny
+from lossary.array.namespace import Array, Namespace
+from lossary.array.primitives import (
+    along,
+    flatten_from,
+    log_softmax,
+    lookup,
+    pick,
+    shares_backward,
+    sigmoid,
+    sizes,
+    softmax,
+    softmax_at,
+    tiny,
+)
 from lossary.core import contract
-from lossary.core.families.elements import both, keep, places, rank
+from lossary.core.families.elements import both, in_range, index_or_zero, keep, rank, wide
 from lossary.core.loss import Loss, family
 from lossary.core.options import option
 
@@ -20,21 +32,36 @@ Task = Literal["binary", "multilabel", "multiclass"]
 class ClassBatch:
     """A prepared batch of scores and labels.
 
-    Exactly one of `index` and `share` is set. `index` holds valid class indices (multiclass; floating where labels may
-    lie between classes) or 0 and 1 (otherwise); `share` the probability that the target gives to each class, in the
-    shape of `scores`.
+    Exactly one of `labels` and `share` is set. `labels` holds valid class indices (multiclass; floating where labels
+    may lie between classes) or, otherwise, the target as it came, above 0 where it is positive; `share` the probability
+    that the target gives to each class, in the shape of `scores`.
     """
 
     xp: Namespace
     task: Task
     axis: int | None  # of the classes; None for binary
     scores: Array  # logits in the compute dtype, 0 where a place does not count
-    index: Array | None
+    labels: Array | None
     share: Array | None
     counted: Array | None
     weight: Array | None  # sample weights as given, with the rank of the unreduced loss
-    wanted: frozenset[str] = frozenset()  # what the parts of a sum will read: "log_p", "p", "scores"
+    distance: Array | None = None  # the map that the call gave, 0 where a place does not count
+    wanted: frozenset[str] = frozenset()  # what will be read, by all parts of a sum: names of the methods below
     memo: dict[Any, Any] = dataclasses.field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]  # what they share
+
+    @property
+    def index(self) -> Array | None:
+        """Class indices (multiclass) or, otherwise, a bool array; None where the target is soft."""
+        if self.labels is None or self.task == "multiclass" or self.labels.dtype == self.xp.bool:
+            return self.labels
+        if "index" not in self.memo:
+            self.memo["index"] = self.labels > 0
+        return self.memo["index"]
+
+    @property
+    def target(self) -> Array:
+        """The target of a task other than multiclass: labels, or the probability of yes."""
+        return self.labels if self.share is None else self.share
 
     @property
     def classes(self) -> int:
@@ -55,23 +82,58 @@ class ClassBatch:
         first = 1 if self.has_images else 0
         return tuple(a for a in range(first, len(sizes(self.scores))) if a != self.axis)
 
+    def places(self, x: Array, axis: int | None) -> Array:
+        """`x` with its places joined into one axis: (N, C, places), or (N, places) of what has no class axis. N is 1
+        for a sample without its batch."""
+        if not self.has_images:
+            x, axis = self.xp.expand_dims(x, axis=0), None if axis is None else axis + 1
+        if axis is None:
+            return flatten_from(x, 1)
+        others = tuple(a for a in range(1, rank(x)) if a != axis)
+        return flatten_from(self.xp.permute_dims(x, (0, axis, *others)), 2)
+
     def log_p(self) -> Array:
         """Log-probabilities of all classes (multiclass)."""
         assert self.axis is not None
-        if "log_p" not in self.memo:
-            self.memo["log_p"] = log_softmax(self.scores, self.axis)
-        return self.memo["log_p"]
+        return self._once("log_p", log_softmax, self.scores, self.axis)
 
     def p(self) -> Array:
-        """Probabilities of all classes; from the log-probabilities if a part of the sum needs those anyway."""
-        if "p" not in self.memo:
-            if self.task != "multiclass" or self.axis is None:
-                self.memo["p"] = sigmoid(self.scores)
-            elif "log_p" in self.wanted:
-                self.memo["p"] = self.xp.exp(self.log_p())
-            else:
-                self.memo["p"] = softmax(self.scores, self.axis)
-        return self.memo["p"]
+        """Probabilities of all classes; from the log-probabilities if these are needed anyway."""
+        if self.task != "multiclass" or self.axis is None:
+            return self._once("p", sigmoid, self.scores)
+        if self._at_labels is not None:
+            return self._at_labels[0]
+        if self.wanted & {"log_p", "true_log_p"}:
+            return self._once("p", self.xp.exp, self.log_p())
+        return self._once("p", softmax, self.scores, self.axis)
+
+    def true_log_p(self) -> Array:
+        """The log-probability of the label (multiclass, class indices)."""
+        assert self.index is not None
+        assert self.axis is not None
+        return pick(self.log_p(), self.index, self.axis) if self._at_labels is None else self._at_labels[1]
+
+    def true_p(self) -> Array:
+        """The probability of the label (multiclass, class indices)."""
+        assert self.index is not None
+        assert self.axis is not None
+        if self._at_labels is None:
+            return pick(self.p(), self.index, self.axis)
+        return self.xp.exp(self._at_labels[1]) if "true_log_p" in self.wanted else self._at_labels[1]
+
+    @property
+    def _at_labels(self) -> tuple[Array, Array] | None:
+        """The softmax and what it gives the labels, in one operation, if nothing but these is read of it."""
+        if self.axis is None or self.index is None or not contract.is_integer(self.index) or "log_p" in self.wanted:
+            return None
+        if not self.wanted & {"true_log_p", "true_p"} or not shares_backward(self.scores):
+            return None
+        return self._once("at labels", softmax_at, self.scores, self.index, self.axis, "true_log_p" in self.wanted)
+
+    def _once(self, name: str, make: Callable[..., Any], *arguments: Any) -> Any:
+        if name not in self.memo:
+            self.memo[name] = make(*arguments)
+        return self.memo[name]
 
 
 @family
@@ -114,26 +176,14 @@ class ClassificationLoss(Loss):
     def takes_logits(self) -> bool:
         return True
 
-    def prepare(
-        self,
-        prediction: Array,
-        target: Array,
-        *,
-        mask: Array | None,
-        sample_weight: Array | None,
-        operands: Mapping[str, Array],
-    ) -> ClassBatch:
-        name = type(self).__name__
-        contract.operands(name, self.operands, operands)
-        xp, others = contract.arrays(name, prediction, target=target, mask=mask, sample_weight=sample_weight)
-        target = others["target"]
+    def encode(self, given: contract.Arguments) -> ClassBatch:
+        xp, dtype, prediction, target = given.xp, given.dtype, given.prediction, given.target
         if contract.is_integer(target) and target.dtype != xp.bool:
-            target = _wide(xp, target)
-        dtype = contract.compute_dtype(name, xp, prediction)
+            target = wide(xp, target)
         axis = self._axis(prediction)
         dense = self._target_is_dense(prediction, target, axis)
         shape = sizes(prediction) if self.task != "multiclass" else _without(sizes(prediction), axis)
-        counted, weight = places(xp, name, shape, dtype, others)
+        counted, weight = given.places(shape)
         counted = both(xp, counted, self._not_ignored(xp, target, dense))
         scores = contract.cast(xp, prediction, dtype)
         if contract.checking(prediction):
@@ -142,11 +192,11 @@ class ClassificationLoss(Loss):
         scores = keep(xp, counted, scores, place_axis)
         if not self.takes_logits:
             scores = self._logits(xp, scores)
-        batch = ClassBatch(xp, self.task, axis, scores, None, None, counted, weight)
+        batch = ClassBatch(xp, self.task, axis, scores, None, None, counted, weight, wanted=frozenset({self.reads}))
         if dense:
             batch.share = self._share(xp, target, dtype, counted, axis)
         else:
-            batch.index, batch.counted = self._index(xp, target, counted, batch.classes)
+            batch.labels, batch.counted = self._valid_labels(xp, target, counted, batch.classes)
         return batch
 
     # --- shapes ---------------------------------------------------------------------------------------------------
@@ -216,26 +266,17 @@ class ClassificationLoss(Loss):
             return None
         return target != self.ignore_index
 
-    def _index(self, xp: Namespace, target: Array, counted: Array | None, classes: int) -> tuple[Array, Array | None]:
-        """Labels as valid indices, and the places that count. A label out of range raises where that costs no wait;
-        elsewhere its place does not count, because the alternative is to read foreign memory."""
-        name = type(self).__name__
+    def _valid_labels(
+        self, xp: Namespace, target: Array, counted: Array | None, classes: int
+    ) -> tuple[Array, Array | None]:
+        """Labels as valid indices (multiclass) or as they came, and the places that count."""
+        multiclass = self.task == "multiclass"
         if target.dtype == xp.bool:
-            return (xp.astype(target, xp.int32), counted) if self.task == "multiclass" else (target, counted)
-        high = classes - 1 if self.task == "multiclass" else 1
-        low = 0 if self.reads_probabilities or self.task == "multiclass" else -1
-        if eager(target) and (on_cpu(target) or contract.checking(target)):
-            if contract.is_integer(target):
-                contract.labels(name, target, low, high, self.ignore_index, counted)
-            else:
-                contract.within(name, "target", target, low, high, counted)
-        else:
-            counted = both(xp, counted, xp.logical_and(target >= low, target <= high))
-        if self.task != "multiclass":
-            return target > 0, counted
-        if counted is not None:
-            target = xp.where(counted, target, xp.zeros_like(target))
-        return target, counted
+            return (xp.astype(target, xp.int32) if multiclass else target), counted
+        low = 0 if self.reads_probabilities or multiclass else -1
+        high = classes - 1 if multiclass else 1
+        counted = in_range(xp, type(self).__name__, "target", target, low, high, self.ignore_index, counted)
+        return (index_or_zero(xp, counted, target) if multiclass else target), counted
 
     def _share(self, xp: Namespace, target: Array, dtype: Any, counted: Array | None, axis: int | None) -> Array:
         """A target of probabilities, in the compute dtype."""
@@ -260,6 +301,7 @@ class ClassificationLoss(Loss):
 
     def _check_scores(self, scores: Array, axis: int | None, counted: Array | None) -> None:
         name = type(self).__name__
+        contract.looks_like_classes_last(name, sizes(scores), axis)
         classes = axis if self.task == "multiclass" else None
         if not self.takes_logits:
             if classes is None:
@@ -304,11 +346,6 @@ def by_class(batch: ClassBatch, values: Sequence[float], index: Array | None = N
 
 def _without(shape: contract.Shape, axis: int | None) -> contract.Shape:
     return shape if axis is None else (*shape[:axis], *shape[axis + 1 :])
-
-
-def _wide(xp: Namespace, labels: Array) -> Array:
-    """Integer labels in a dtype that holds every label and every `ignore_index`."""
-    return labels if labels.dtype in (xp.int32, xp.int64) else xp.astype(labels, xp.int32)
 
 
 def _has_255(target: Array) -> bool:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import apply_where, log_softmax, sizes, tiny
+from lossary.array.primitives import apply_where, length, log_softmax, sizes, tiny
 from lossary.core import contract
-from lossary.core.families.elements import class_indices, keep, places, rank, weighted
+from lossary.core.families.elements import class_indices, keep, rank, weighted
 from lossary.core.loss import Loss, Taxonomy, family
 from lossary.core.options import option
 from lossary.core.reduction import Terms
@@ -48,9 +47,6 @@ class DivergenceLoss(Loss):
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
 
     class_axis: int = option(default=1)
-    reads_target: ClassVar[bool] = True
-    """Whether there is a target at all: a loss of the prediction alone takes any, and reads none."""
-
     prediction_form: Form = option(default="logits")
     target_form: Form = option(default="probs")
 
@@ -60,40 +56,21 @@ class DivergenceLoss(Loss):
 
     def preparation_key(self) -> tuple[Any, ...]:
         forms = (self.prediction_form, self.target_form if self.reads_target else None)
-        return ("distributions", self.class_axis, *forms, self.needed_operands())
+        return ("distributions", self.class_axis, *forms, self.takes)
 
-    def needed_operands(self) -> tuple[str, ...]:
-        """The operands that the call must have and no other may; `"labels"` are the true classes."""
-        return self.operands
-
-    def prepare(
-        self,
-        prediction: Array,
-        target: Array,
-        *,
-        mask: Array | None,
-        sample_weight: Array | None,
-        operands: Mapping[str, Array],
-    ) -> Distributions:
-        name = type(self).__name__
-        contract.operands(name, self.needed_operands(), operands, needed=self.needed_operands())
-        if not self.reads_target:
-            target = None
-        xp, others = contract.arrays(
-            name, prediction, target=target, mask=mask, sample_weight=sample_weight, **dict(operands)
-        )
+    def encode(self, given: contract.Arguments) -> Distributions:
+        name, xp, dtype, prediction, others = given.name, given.xp, given.dtype, given.prediction, given.others
         axis = self._axis(prediction)
         shape = (*sizes(prediction)[:axis], *sizes(prediction)[axis + 1 :])
-        dtype = contract.compute_dtype(name, xp, prediction)
         sides: list[tuple[str, Array, Form]] = [("prediction", prediction, self.prediction_form)]
         if self.reads_target:
-            sides.append(("target", others["target"], self.target_form))
-            contract.same_shape(name, prediction, others["target"])
-            contract.compute_dtype(name, xp, others["target"], "target")
-        counted, weight = places(xp, name, shape, dtype, others)
+            sides.append(("target", given.target, self.target_form))
+            contract.same_shape(name, prediction, given.target)
+            contract.compute_dtype(name, xp, given.target, "target")
+        counted, weight = given.places(shape)
         labels = None
         if "labels" in others:
-            classes = sizes(prediction)[axis]
+            classes = length(prediction, axis)
             labels, counted = class_indices(xp, name, "labels", others["labels"], shape, classes, counted)
         logs: list[Array] = []
         for argument, x, form in sides:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
-from lossary.array.namespace import Array, Namespace, eager, on_cpu
+from lossary.array.namespace import Array, Namespace, eager, is_array, on_cpu
 from lossary.array.primitives import elementwise, sizes
 from lossary.core import contract
 from lossary.core.loss import Loss, family
@@ -16,31 +16,34 @@ from lossary.core.reduction import Terms
 class ElementLoss(Loss):
     """Losses whose formula is a function of one number per element."""
 
+    has_slope: ClassVar[bool] = False
+    """Whether `slope` is that of `values`: a loss with a formula of its own does not inherit the slope of another."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        owner = {name: [name in vars(c) for c in cls.__mro__].index(True) for name in ("values", "slope")}
+        cls.has_slope = cls.slope is not ElementLoss.slope and owner["slope"] <= owner["values"]
+
     @abc.abstractmethod
-    def values(self, xp: Namespace, quantity: Array, /) -> Array:
+    def values(self, xp: Namespace, quantity: Any, /) -> Array:
         """The formula, on the quantity of the family."""
 
-    def slope(self, xp: Namespace, quantity: Array, /) -> Array:
-        """The derivative of `values`. A loss may define it, so that eager torch computes both in one pass."""
+    def slope(self, xp: Namespace, quantity: Any, /) -> Array | float:
+        """The derivative of `values`; a number where it is constant. A loss may define it, so that eager torch
+        computes both in one pass."""
         raise NotImplementedError
 
     def formula(self, xp: Namespace, quantity: Array, /) -> Array:
         """`values`, with its slope as derivative where the loss defines one."""
-        has_slope = type(self).slope is not ElementLoss.slope
-        return elementwise(self.values, self.slope if has_slope else None, xp, quantity)
+        return elementwise(self.of, self.values, self.slope if self.has_slope else None, xp, quantity)
+
+    @staticmethod
+    def of(xp: Namespace, quantity: Array, /, smooth: bool = True) -> Any:
+        """What the formula reads of its quantity: here that itself."""
+        return quantity
 
 
-def places(
-    xp: Namespace, name: str, shape: contract.Shape, dtype: object, others: dict[str, Array]
-) -> tuple[Array | None, Array | None]:
-    """Mask (bool) and sample weight (compute dtype) of a call, expanded to the rank of the unreduced loss."""
-    mask = weight = None
-    if "mask" in others:
-        mask = contract.leading(xp, name, "mask", contract.as_mask(xp, name, others["mask"]), shape)
-    if "sample_weight" in others:
-        given = contract.cast(xp, others["sample_weight"], dtype)
-        weight = contract.leading(xp, name, "sample_weight", given, shape)
-    return mask, weight
+places = contract.places
 
 
 def both(xp: Namespace, a: Array | None, b: Array | None) -> Array | None:
@@ -86,23 +89,48 @@ def keep(xp: Namespace, counted: Array | None, x: Array, axis: int | None = None
     return xp.where(counted if axis is None else xp.expand_dims(counted, axis=axis), x, fill)
 
 
-def class_indices(
-    xp: Namespace, name: str, argument: str, labels: Array, shape: contract.Shape, classes: int | None, counted: Any
-) -> tuple[Array, Array | None]:
-    """Labels of the shape of the places as valid indices, and the places that count. A label out of range raises where
-    that costs no wait; elsewhere its place does not count, because the alternative is to read foreign memory."""
+def integer_labels(xp: Namespace, name: str, argument: str, labels: Array, shape: contract.Shape) -> Array:
+    """Integer labels of the shape of the places."""
     if not contract.agree(sizes(labels), shape):
         raise ValueError(f"{name}: `{argument}` has shape {sizes(labels)}; expected class indices of shape {shape}")
     if not contract.is_integer(labels):
         raise TypeError(f"{name}: class indices must be integers; `{argument}` has dtype {labels.dtype}")
-    if labels.dtype not in (xp.int32, xp.int64):
-        labels = xp.astype(labels, xp.int32)
-    high = (classes or 1) - 1
-    if eager(labels) and (on_cpu(labels) or contract.checking(labels)):
-        contract.labels(name, labels, 0, high, None, counted)
+    return wide(xp, labels)
+
+
+def class_indices(
+    xp: Namespace, name: str, argument: str, labels: Array, shape: contract.Shape, classes: Any, counted: Any
+) -> tuple[Array, Array | None]:
+    """Labels of the shape of the places as valid indices, and the places that count. The number of classes is a 0-d
+    tensor where TensorFlow does not know it yet."""
+    labels = integer_labels(xp, name, argument, labels, shape)
+    high = xp.astype(classes - 1, labels.dtype) if is_array(classes) else classes - 1
+    counted = in_range(xp, name, argument, labels, 0, high, None, counted)
+    return index_or_zero(xp, counted, labels), counted
+
+
+def wide(xp: Namespace, labels: Array) -> Array:
+    """Integer labels in a dtype that holds every label and every `ignore_index`."""
+    return labels if labels.dtype in (xp.int32, xp.int64) else xp.astype(labels, xp.int32)
+
+
+def in_range(
+    xp: Namespace, name: str, argument: str, labels: Array, low: int, high: Any, ignored: int | None, counted: Any
+) -> Array | None:
+    """The places that count, by their labels. One out of range raises where that costs no wait; elsewhere its place
+    does not count, because the alternative is to read foreign memory."""
+    if not (eager(labels) and (on_cpu(labels) or contract.checking(labels))):
+        return both(xp, counted, xp.logical_and(labels >= low, labels <= high))
+    if contract.is_integer(labels):
+        contract.labels(name, labels, low, high, ignored, counted)
     else:
-        counted = both(xp, counted, xp.logical_and(labels >= 0, labels <= high))
-    return (labels if counted is None else xp.where(counted, labels, xp.zeros_like(labels))), counted
+        contract.within(name, argument, labels, low, high, counted)
+    return counted
+
+
+def index_or_zero(xp: Namespace, counted: Array | None, labels: Array) -> Array:
+    """Labels that index something valid everywhere: 0 where a place does not count."""
+    return labels if counted is None else xp.where(counted, labels, xp.zeros_like(labels))
 
 
 def rank(x: Array) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import sizes
 from lossary.core import contract
-from lossary.core.families.elements import ElementLoss, both, places, rank, weighted
+from lossary.core.families.elements import ElementLoss, both, rank, weighted
 from lossary.core.loss import Taxonomy, family
 from lossary.core.options import Domain
 from lossary.core.reduction import Terms
@@ -63,34 +62,21 @@ class PointwiseLoss(ElementLoss):
         domains = tuple(self.domain(argument) for argument in ("prediction", "target", *self.operands))
         return ("pointwise", self.operands, domains, self.unreduced((2, 3)))
 
-    def prepare(
-        self,
-        prediction: Array,
-        target: Array,
-        *,
-        mask: Array | None,
-        sample_weight: Array | None,
-        operands: Mapping[str, Array],
-    ) -> Pair:
-        name = type(self).__name__
-        contract.operands(name, self.operands, operands, needed=self.operands)
-        xp, others = contract.arrays(
-            name, prediction, target=target, mask=mask, sample_weight=sample_weight, **dict(operands)
-        )
-        given = {"prediction": prediction, **{a: others[a] for a in ("target", *self.operands)}}
-        dtype = contract.compute_dtype(name, xp, prediction)
-        for argument, x in given.items():
+    def encode(self, given: contract.Arguments) -> Pair:
+        name, xp, prediction = given.name, given.xp, given.prediction
+        pair = {"prediction": prediction, **{a: given.others[a] for a in ("target", *self.operands)}}
+        for argument, x in pair.items():
             contract.same_shape(name, prediction, x, argument)
-        counted, weight = places(xp, name, self.unreduced(sizes(prediction)), dtype, others)
+        counted, weight = given.places(self.unreduced(sizes(prediction)))
         inside = counted
         while inside is not None and rank(inside) < rank(prediction):
             inside = xp.expand_dims(inside, axis=-1)
-        for argument, x in given.items():
+        for argument, x in pair.items():
             if contract.checking(prediction):
                 contract.in_domain(name, argument, x, self.domain(argument), inside)
-            x = contract.cast(xp, x, dtype)
-            given[argument] = x if inside is None else xp.where(inside, x, NEUTRAL)
-        return Pair(xp, given.pop("prediction"), given.pop("target"), given, counted, weight)
+            x = contract.cast(xp, x, given.dtype)
+            pair[argument] = x if inside is None else xp.where(inside, x, NEUTRAL)
+        return Pair(xp, pair.pop("prediction"), pair.pop("target"), pair, counted, weight)
 
     def evaluate(self, batch: Pair) -> Terms:
         xp = batch.xp

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from lossary.array.namespace import Array, Namespace, namespace
 from lossary.array.primitives import along, class_sums, divide, region_sums, sizes, stop_gradient, total
+from lossary.core import contract
 from lossary.core.families.classification import ClassBatch, ProbabilityLoss, class_vector
 from lossary.core.families.elements import rank, weighted
 from lossary.core.loss import Taxonomy, family
@@ -15,6 +16,15 @@ from lossary.core.options import option
 from lossary.core.reduction import Mean, Terms, mean_statistics
 
 Classes = Literal["all", "present"]
+
+Counting = Literal["product", "l1", "squares", "squared errors"]
+"""How places are counted, p being the prediction and t the target of a class.
+
+- `"product"`: TP = Σ p·t, FP = Σ p - TP, FN = Σ t - TP.
+- `"l1"`: TP = Σ (p + t - |p - t|)/2, which is Σ min(p, t); FP and FN as above, so that they are 0 at p = t.
+- `"squares"`: TP = Σ p·t, FP = Σ p² - TP, FN = Σ t² - TP. FP + FN is Σ (p - t)²; neither has a meaning alone.
+- `"squared errors"`: FP = Σ (p - t)²·(1 - t), FN = Σ (p - t)²·t, TP = Σ t - FN.
+"""
 
 
 class Counts(NamedTuple):
@@ -36,29 +46,21 @@ class Counts(NamedTuple):
 
 
 class ClassLosses(NamedTuple):
-    """The loss of each class, and whether it is averaged: shape (N, C), (C,) per batch, without C for a binary task."""
+    """The loss of each class, and whether it is averaged: shape (N, C), (C,) per batch, without C where there is one
+    number for all classes."""
 
     values: Array
     counted: Array
 
 
 @family
-class OverlapLoss(ProbabilityLoss):
-    """Losses of the overlap of a predicted and a true region, one number per class and image (or batch).
-
-    `per="image"` takes each image by itself and averages the losses, `per="batch"` joins the images first. `classes`
-    are those that are averaged: `"all"`, `"present"` (in the target of that image or batch) or a tuple of indices.
-    The unreduced loss has shape (N, C) per image and (C,) per batch; (N,) and () for a binary task. `mask` and pixel
-    weights have the shape of the labels; a `sample_weight` of shape (N,) weighs the images.
+class ScopedLoss(ProbabilityLoss):
+    """Losses of which a part, at least, is one number of each class and image (or batch).
 
     Args:
         per: `"image"`, or `"batch"` to join the images first.
         classes: which are averaged: `"all"`, `"present"` or a tuple of indices.
     """
-
-    family_name: ClassVar[str] = "region"
-    family_taxonomy: ClassVar[Taxonomy] = "region"
-    reads: ClassVar[str] = "p"
 
     per: Literal["image", "batch"] = option(default="image")
     classes: Classes | Sequence[int] = option(default="all", low=0)
@@ -68,27 +70,40 @@ class OverlapLoss(ProbabilityLoss):
         if self.task == "binary" and not isinstance(self.classes, str):
             raise ValueError(f"`classes` needs classes, and task='binary' has one; got {self.classes}")
 
-    @abc.abstractmethod
-    def class_losses(self, batch: ClassBatch) -> ClassLosses:
-        """The loss of each class, and which take part."""
+    @property
+    def reads(self) -> str:
+        return "p"
 
-    def prepare(
-        self,
-        prediction: Array,
-        target: Array,
-        *,
-        mask: Array | None,
-        sample_weight: Array | None,
-        operands: Mapping[str, Array],
-    ) -> ClassBatch:
-        batch = super().prepare(prediction, target, mask=mask, sample_weight=sample_weight, operands=operands)
+    def encode(self, given: contract.Arguments) -> ClassBatch:
+        batch = super().encode(given)
         chosen = self.classes
         if not isinstance(chosen, str) and max(chosen) >= batch.classes:
             raise ValueError(
-                f"{type(self).__name__}: `classes` holds {max(chosen)}, but `prediction` of shape {sizes(prediction)} "
+                f"{given.name}: `classes` holds {max(chosen)}, but `prediction` of shape {sizes(given.prediction)} "
                 f"has {batch.classes} classes, 0 to {batch.classes - 1}"
             )
         return batch
+
+
+@family
+class OverlapLoss(ScopedLoss):
+    """Losses of the overlap of a predicted and a true region, one number per class and image (or batch).
+
+    `per="image"` takes each image by itself and averages the losses, `per="batch"` joins the images first. `classes`
+    are those that are averaged: `"all"`, `"present"` (in the target of that image or batch) or a tuple of indices.
+    The unreduced loss has shape (N, C) per image and (C,) per batch; (N,) and () for a binary task and for losses that
+    join the classes. `mask` and pixel weights have the shape of the labels; a `sample_weight` of shape (N,) weighs the
+    images.
+    """
+
+    family_name: ClassVar[str] = "region"
+    family_taxonomy: ClassVar[Taxonomy] = "region"
+    joins_classes: ClassVar[bool] = False
+    """Whether there is one number for all classes, in which class weights have their say before."""
+
+    @abc.abstractmethod
+    def class_losses(self, batch: ClassBatch) -> ClassLosses:
+        """The loss of each class, and which take part."""
 
     def evaluate(self, batch: ClassBatch) -> Terms:
         values, weight = self._weighted(batch.xp, self.class_losses(batch))
@@ -110,26 +125,33 @@ class OverlapLoss(ProbabilityLoss):
     def _image_weight(self, batch: ClassBatch) -> Array | None:
         return image_weight(batch) if self.per == "image" else None
 
+    @property
+    def _has_class_axis(self) -> bool:
+        return self.task != "binary" and not self.joins_classes
+
     def _weighted(self, xp: Namespace, losses: ClassLosses) -> tuple[Array, Array]:
         """The weighted loss of each class, 0 for one that is not averaged, and the weights, with that 0 too."""
-        weight = xp.astype(losses.counted, losses.values.dtype)
-        if self.task != "binary":
-            classes = sizes(losses.values)[-1]
-            assert classes is not None
-            weight = weight * class_vector(xp, self._class_weights(classes), losses.values)
+        if self._has_class_axis:
+            weight = self.class_weights(xp, losses.values, losses.counted)
+        else:
+            weight = xp.astype(losses.counted, losses.values.dtype)
         return xp.where(weight != 0, losses.values, 0.0) * weight, weight
 
-    def _class_weights(self, classes: int) -> tuple[float, ...]:
+    def class_weights(self, xp: Namespace, like: Array, counted: Array) -> Array:
+        """The weight of each class (on the last axis), 0 for one that takes no part."""
+        classes = sizes(like)[-1]
+        assert classes is not None
         weights = self.class_weight or (1.0,) * classes
         chosen = range(classes) if isinstance(self.classes, str) else self.classes
-        return tuple(w if c in chosen else 0.0 for c, w in enumerate(weights))
+        vector = class_vector(xp, tuple(w if c in chosen else 0.0 for c, w in enumerate(weights)), like)
+        return xp.astype(counted, like.dtype) * vector
 
     def _average(self, xp: Namespace, losses: ClassLosses) -> Mean:
         """Numerator and denominator of the mean over classes."""
         values, weight = self._weighted(xp, losses)
         if self.reduction != "weighted_mean":
             weight = xp.astype(weight != 0, values.dtype)
-        if self.task == "binary":
+        if not self._has_class_axis:
             return Mean(values, weight)
         return Mean(xp.sum(values, axis=-1), xp.sum(weight, axis=-1))
 
@@ -141,24 +163,46 @@ class RegionLoss(OverlapLoss):
     `smooth` is added to numerator and denominator of the score. On an empty mask the slope is about smooth/(FP+smooth)²
     per place, next to nothing at the default of 1e-5: where empty masks must teach, take `smooth=1` or more.
 
+    With targets between 0 and 1 the product p·t is no overlap: at p = t = ½ it is a quarter of a place, and the loss of
+    the best prediction is far from 0. `soft="l1"` counts min(p, t) in its place: no errors at p = t, and the same
+    number for hard targets.
+
     Args:
         smooth: a number of places, added to numerator and denominator of the score.
+        soft: how places with a soft target overlap, `"product"` or `"l1"`.
     """
 
     smooth: float = option(default=1e-5, low=0)
+    soft: Literal["product", "l1"] = option(default="product")
+
+    @property
+    def reads(self) -> str:
+        return "true_p"
 
     @abc.abstractmethod
     def values(self, xp: Namespace, counts: Counts) -> Array:
         """The formula: the loss of each class from its counts."""
 
+    def check_options(self) -> None:
+        super().check_options()
+        if self.soft == "l1" and self.counting != "l1":
+            raise ValueError(
+                "`soft='l1'` is for errors that are not squared: with squared=True the loss is 0 at p = t already"
+            )
+
     @property
-    def squares(self) -> bool:
-        """Whether the sums of p and t in FP and FN are sums of squares."""
-        return False
+    def counting(self) -> Counting:
+        """How the places are counted."""
+        return self.soft
+
+    def joined(self, xp: Namespace, counts: Counts, weight: Array) -> Counts:
+        """The counts of all classes in one, for losses that join them before the formula. `weight` is the weight of
+        each class, 0 for one that takes no part."""
+        raise NotImplementedError
 
     def counts(self, batch: ClassBatch) -> Counts:
         """The counts that the formula reads: per image, or of the whole batch."""
-        per_image = count(batch, self.squares, weigh_images=self.per == "batch")
+        per_image = count(batch, self.counting, weigh_images=self.per == "batch")
         if self.per == "image" or not batch.has_images:
             return per_image
         return Counts(*(batch.xp.sum(x, axis=0) for x in per_image))
@@ -170,6 +214,9 @@ class RegionLoss(OverlapLoss):
         counted = counts.places > 0  # an image of which everything is ignored has no classes
         if self.classes == "present":
             counted = xp.logical_and(counted, counts.tp + counts.fn > 0)
+        if self.joins_classes and self.task != "binary":
+            weight = self.class_weights(xp, counts.tp, counted)
+            counts, counted = self.joined(xp, counts, weight), xp.any(weight > 0, axis=-1)
         return ClassLosses(self.values(xp, counts), counted)
 
     def summarize(self, batch: ClassBatch) -> Mean | Counts:
@@ -185,42 +232,72 @@ class RegionLoss(OverlapLoss):
 # --- counting, for every loss that reads counts ----------------------------------------------------------------------
 
 
-def count(batch: ClassBatch, squares: bool, weigh_images: bool) -> Counts:
+def count(batch: ClassBatch, counting: Counting, weigh_images: bool) -> Counts:
     """Soft counts per image and class, once for all parts of a sum that read the same ones."""
-    key = ("counts", squares, weigh_images)
+    if counting == "l1" and batch.share is None:
+        counting = "product"  # of a hard target they are the same
+    key = ("counts", counting, weigh_images and image_weight(batch) is not None)
     if key not in batch.memo:
-        batch.memo[key] = _count(batch, squares, pixel_weight(batch, weigh_images))
+        pixel = pixel_weight(batch, weigh_images)
+        labels = batch.task == "multiclass" and batch.share is None and batch.axis is not None
+        batch.memo[key] = _count_labels(batch, counting, pixel) if labels else _count(batch, counting, pixel)
     return batch.memo[key]
 
 
-def _count(batch: ClassBatch, squares: bool, pixel: Array | None) -> Counts:
+def _count_labels(batch: ClassBatch, counting: Counting, pixel: Array | None) -> Counts:
+    """From class indices, without a one-hot target."""
+    xp, p, index, axis = batch.xp, batch.p(), batch.index, batch.axis
+    assert index is not None
+    assert axis is not None
+    ones = xp.astype(xp.ones_like(index), p.dtype)
+    true = class_sums(ones if pixel is None else ones * pixel, index, batch.classes, batch.has_images)
+    places = total(true, axis=-1, keepdims=True)
+    if counting == "squared errors":
+        hit = batch.true_p()
+        mass, hits = region_sums(p * p, hit * hit, index, axis, pixel)
+        missed = (1.0 - hit) ** 2
+        fn = class_sums(missed if pixel is None else missed * pixel, index, batch.classes, batch.has_images)
+        return _counts(xp, true - fn, mass - hits, fn, places)
+    mass, tp = region_sums(p, batch.true_p(), index, axis, pixel)
+    if counting == "squares":
+        weight = None if pixel is None else xp.expand_dims(pixel, axis=axis)
+        mass = total(p * p if weight is None else p * p * weight, axis=batch.spatial)
+    return _counts(xp, tp, mass - tp, true - tp, places, counting)
+
+
+def _count(batch: ClassBatch, counting: Counting, pixel: Array | None) -> Counts:
+    """From a target of the shape of the scores."""
     xp, p = batch.xp, batch.p()
-    if batch.task == "multiclass" and batch.index is not None and batch.axis is not None:
-        mass, tp = region_sums(p, batch.index, batch.axis, batch.has_images, pixel)
-        ones = xp.astype(xp.ones_like(batch.index), p.dtype)
-        true = class_sums(ones if pixel is None else ones * pixel, batch.index, batch.classes, batch.has_images)
-        weight = None if pixel is None else xp.expand_dims(pixel, axis=batch.axis)
-        if squares:
-            mass = total(p * p if weight is None else p * p * weight, axis=batch.spatial)
-        return _from_sums(xp, tp, mass, true, total(true, axis=-1, keepdims=True), squares)
     t = xp.astype(batch.index, p.dtype) if batch.share is None else batch.share
     weight = xp.expand_dims(pixel, axis=batch.axis) if batch.task == "multiclass" and pixel is not None else pixel
     ones = xp.ones_like(p) if weight is None else weight * xp.ones_like(p)
-    tp = total(p * t * ones, axis=batch.spatial)
-    mass = total((p * p if squares else p) * ones, axis=batch.spatial)
-    true = total((t * t if squares else t) * ones, axis=batch.spatial)
-    return _from_sums(xp, tp, mass, true, total(ones, axis=batch.spatial), squares)
+
+    def summed(x: Array) -> Array:
+        return total(x * ones, axis=batch.spatial)
+
+    places = summed(xp.ones_like(p))
+    if counting == "squared errors":
+        error, true = (p - t) ** 2, summed(t)
+        fn = summed(error * t)
+        return _counts(xp, true - fn, summed(error * (1.0 - t)), fn, places)
+    tp = summed(xp.minimum(p, t) if counting == "l1" else p * t)
+    squares = counting == "squares"
+    mass, true = summed(p * p if squares else p), summed(t * t if squares else t)
+    return _counts(xp, tp, mass - tp, true - tp, places, counting)
 
 
-def _from_sums(xp: Namespace, tp: Array, mass: Array, true: Array, places: Array, squares: bool) -> Counts:
-    return Counts(tp, _excess(xp, mass, tp, squares), _excess(xp, true, tp, squares), places + xp.zeros_like(tp))
+def _counts(xp: Namespace, tp: Array, fp: Array, fn: Array, places: Array, counting: Counting = "product") -> Counts:
+    """Errors are differences of sums: rounding can leave one that is 0 a little below it, and a target beyond 1 far
+    below it. That is lifted, without touching the gradient."""
+    if counting == "squares":  # either may well be below 0, only their sum has a meaning
+        fn = _lifted(xp, fp + fn) - fp
+    else:
+        fp, fn = _lifted(xp, fp), _lifted(xp, fn)
+    return Counts(tp, fp, fn, places + xp.zeros_like(tp))
 
 
-def _excess(xp: Namespace, mass: Array, tp: Array, squares: bool) -> Array:
-    """mass - tp. Rounding can leave an excess of 0 a little below it: that is lifted without touching the gradient.
-    (Sums of squares may well be below TP; of these only FP + FN has a meaning.)"""
-    excess = mass - tp
-    return excess if squares else excess + stop_gradient(xp.maximum(-excess, xp.zeros_like(excess)))
+def _lifted(xp: Namespace, x: Array) -> Array:
+    return x + stop_gradient(xp.maximum(-x, xp.zeros_like(x)))
 
 
 def pixel_weight(batch: ClassBatch, weigh_images: bool) -> Array | None:

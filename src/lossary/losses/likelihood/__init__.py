@@ -3,6 +3,7 @@
 from lossary.losses.likelihood.cross_entropy import BCELoss, CrossEntropyLoss, FocalLoss, PolyLoss
 from lossary.losses.likelihood.detection import DistributionFocalLoss, QualityFocalLoss, VarifocalLoss
 from lossary.losses.likelihood.imbalance import AsymmetricLoss, BalancedBCELoss, GHMLoss, TopKLoss
+from lossary.losses.likelihood.linear import LinearCrossEntropyLoss
 from lossary.losses.likelihood.long_tail import ClassBalancedLoss, LDAMLoss, LogitAdjustedLoss
 from lossary.losses.likelihood.noise import BiTemperedLoss, GeneralizedCrossEntropyLoss, SymmetricCrossEntropyLoss
 
@@ -18,6 +19,7 @@ __all__ = [
     "GHMLoss",
     "GeneralizedCrossEntropyLoss",
     "LDAMLoss",
+    "LinearCrossEntropyLoss",
     "LogitAdjustedLoss",
     "PolyLoss",
     "QualityFocalLoss",

@@ -1,0 +1,104 @@
+"""The gradients that are written by hand for eager torch, where the suite over all losses does not look."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import lossary as L
+from lossary.array.sorted_errors import jaccard_extension
+from lossary.core.loss import Loss
+
+DICE, CROSS, FOCAL = L.DiceLoss("multiclass"), L.CrossEntropyLoss(), L.FocalLoss("multiclass")
+IGNORING = L.DiceLoss("multiclass", ignore_index=1) + L.CrossEntropyLoss(ignore_index=1, class_weight=(1, 2, 3))
+SUMS = {
+    "dice + cross entropy": DICE + CROSS,
+    "cross entropy + tversky per batch": CROSS + L.TverskyLoss("multiclass", per="batch"),
+    "two regions": DICE + L.TverskyLoss("multiclass", per="batch"),
+    "squares": L.DiceLoss("multiclass", squared=True) + FOCAL,
+    "smoothed": DICE + L.CrossEntropyLoss(label_smoothing=0.1),
+    "ignored label": IGNORING,
+    "everything": L.LovaszSoftmaxLoss(per="image") + CROSS + DICE + FOCAL,
+}
+KEYWORDS = ("plain", "mask", "pixels", "images")
+
+
+def images(layout: str) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn((2, 3, 2, 2), generator=generator, dtype=torch.float64)
+    target = torch.randint(3, (2, 2, 2), generator=generator)
+    if layout == "strided":
+        logits = logits.contiguous(memory_format=torch.channels_last)
+    return logits, target
+
+
+@pytest.mark.parametrize("layout", ["plain", "strided", "last"])
+@pytest.mark.parametrize("weights", KEYWORDS)
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_to_the_second_derivative(name: str, weights: str, layout: str) -> None:
+    loss: Loss = SUMS[name]
+    logits, target = images(layout)
+    places = torch.rand(target.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    keywords = {
+        "plain": {},
+        "mask": {"mask": places > 0.3},
+        "pixels": {"sample_weight": places},
+        "images": {"sample_weight": places[:, 0, 0]},
+    }[weights]
+    if layout == "last":
+        logits = logits.movedim(1, -1).contiguous()
+        loss = L.SumLoss(tuple((weight, part.replace(class_axis=-1)) for weight, part in loss.terms))
+    logits.requires_grad_()
+
+    def call(z: torch.Tensor) -> torch.Tensor:
+        return loss(z, target, **keywords)
+
+    arrays = {key: value.numpy() for key, value in keywords.items()}
+    assert call(logits).item() == pytest.approx(float(loss(logits.detach().numpy(), target.numpy(), **arrays)))
+    torch.autograd.gradcheck(call, (logits,), check_batched_grad=True)
+    torch.autograd.gradgradcheck(call, (logits,))
+
+
+def test_a_sum_has_one_backward_pass() -> None:
+    """One node for the softmax and all that is read of it: nothing of the size of the logits is added up."""
+    logits, target = images("plain")
+    value = (DICE + CROSS + FOCAL)(logits.requires_grad_(), target)
+    seen, nodes = set(), [value.grad_fn]
+    while nodes:
+        node = nodes.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            nodes += [following for following, _ in node.next_functions]
+    names = sorted(node.name() for node in seen)
+    assert names.count("SoftmaxAtBackward") == 1
+    assert not any("LogSoftmax" in name or name == "SoftmaxBackward0" for name in names)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("joined", [False, True])
+def test_lovasz_of_long_rows(joined: bool, weighted: bool, dtype: torch.dtype) -> None:
+    """Rows so long that torch sorts integers by their digits: value and slopes against the portable definition."""
+    generator = torch.Generator().manual_seed(3)
+    p = torch.rand((2, 3, 40_000), generator=generator, dtype=dtype).requires_grad_()
+    index = torch.randint(2, (2, 40_000), generator=generator)  # class 2 is absent
+    weight = torch.rand(index.shape, generator=generator, dtype=dtype) if weighted else None
+    loss = L.LovaszSoftmaxLoss()
+    values = jaccard_extension(loss.errors, p, index, weight, joined)
+    given = [None if x is None else x.numpy() for x in (p.detach().double(), index, weight)]
+    expected = torch.tensor(jaccard_extension(loss.errors, *given, joined))
+    torch.testing.assert_close(values.double(), expected, rtol=1e-5 if dtype == torch.float32 else 1e-12, atol=0)
+    # each error is its distance from what is true, so the slopes times that distance add up to the value
+    values.sum().backward()
+    true = index.unsqueeze(1) == torch.arange(3).unsqueeze(1)
+    assert ((p - true.to(dtype)) * p.grad).sum().item() == pytest.approx(expected.sum().item(), rel=1e-5)
+    assert (torch.where(true, -p.grad, p.grad) >= 0).all()
+
+
+def test_lovasz_skips_what_nobody_reads() -> None:
+    logits, target = images("plain")
+    target = target.clamp(max=1)  # class 2 is absent
+    for classes in ("present", (0, 1)):
+        both = L.LovaszSoftmaxLoss(classes=classes)(logits, target)
+        each = [L.LovaszSoftmaxLoss(classes=(c,))(logits, target) for c in (0, 1)]
+        torch.testing.assert_close(both, torch.stack(each).mean())
