@@ -186,12 +186,34 @@ BINARY_PEERS = (
     smp("FocalLoss", mode="binary"),
     kornia("binary_focal_loss_with_logits", alpha=None, reduction="mean"),
 )
+ALPHA_PEERS = (
+    torchvision("sigmoid_focal_loss", "float", alpha=0.25),
+    monai("FocalLoss", "float", alpha=0.25),
+    smp("FocalLoss", mode="binary", alpha=0.25),
+    kornia("binary_focal_loss_with_logits", alpha=0.25, reduction="mean"),
+)
+# none of them has these losses: what their focal loss of the same masks takes
+FOCAL_PEERS = BINARY_PEERS
 SOFT_BCE = smp("SoftBCEWithLogitsLoss", "float", ignore_index=None)
 # MONAI and kornia average over the classes too
 SOFTMAX_FOCAL_PEERS = (
     monai("FocalLoss", factor=IMAGES.shape[1], use_softmax=True, to_onehot_y=True),
     kornia("focal_loss", factor=IMAGES.shape[1], alpha=None, reduction="mean"),
 )
+
+
+def likelihoods(classes: int) -> dict[str, L.Loss]:
+    """The functions of one log-probability that have no case of their own."""
+    counts = tuple(1000.0 / (c + 1) for c in range(classes))
+    return {
+        "poly": L.PolyLoss(),
+        "generalized cross entropy": L.GeneralizedCrossEntropyLoss(),
+        "symmetric cross entropy": L.SymmetricCrossEntropyLoss(),
+        "class-balanced": L.ClassBalancedLoss("multiclass", counts=counts),
+        "logit-adjusted": L.LogitAdjustedLoss(counts=counts),
+        "ldam": L.LDAMLoss(counts=counts),
+    }
+
 
 CASES = (
     Case(
@@ -267,8 +289,7 @@ CASES = (
         MASKS,
         Ours(L.BCELoss()),
         BCE,
-        (smp("SoftBCEWithLogitsLoss", "float", ignore_index=None),),
-        (),
+        (SOFT_BCE,),
     ),
     Case(
         BINARY_MASKS,
@@ -276,8 +297,7 @@ CASES = (
         SOFT_MASKS,
         Ours(L.BCELoss()),
         BCE,
-        (smp("SoftBCEWithLogitsLoss", ignore_index=None),),
-        (),
+        (SOFT_BCE,),
     ),
     Case(BINARY_MASKS, "focal", MASKS, Ours(L.FocalLoss("binary")), BCE, BINARY_PEERS, BINARY),
     Case(
@@ -289,6 +309,14 @@ CASES = (
         BINARY_PEERS,
         BINARY,
     ),
+    Case(BINARY_MASKS, "balanced focal", MASKS, Ours(L.FocalLoss("binary", alpha=0.25)), BCE, ALPHA_PEERS, BINARY),
+    Case(BINARY_MASKS, "quality focal", SOFT_MASKS, Ours(L.QualityFocalLoss()), BCE, FOCAL_PEERS, BINARY),
+    Case(BINARY_MASKS, "asymmetric", MASKS, Ours(L.AsymmetricLoss()), BCE, FOCAL_PEERS, BINARY),
+    Case(BINARY_MASKS, "varifocal", SOFT_MASKS, Ours(L.VarifocalLoss()), BCE, FOCAL_PEERS, BINARY),
+    Case(BINARY_MASKS, "class-balanced", MASKS, Ours(L.ClassBalancedLoss("binary", counts=(9, 1), gamma=2.0)), BCE),
+    Case(BINARY_MASKS, "balanced bce", MASKS, Ours(L.BalancedBCELoss()), BCE),
+    Case(BINARY_MASKS, "ghm", MASKS, Ours(L.GHMLoss()), BCE),
+    Case(BINARY_MASKS, "top-k", MASKS, Ours(L.TopKLoss("binary")), BCE),
     Case(BINARY_MASKS, "dice", MASKS, Ours(L.DiceLoss("binary")), BCE, (monai("DiceLoss", "float", sigmoid=True),)),
     Case(
         BINARY_MASKS,
@@ -308,6 +336,13 @@ CASES = (
         Ours(L.CrossEntropyLoss(label_smoothing=0.1)),
         F("cross_entropy", label_smoothing=0.1),
     ),
+    *(
+        Case(group, name, inputs, Ours(loss), CE, (), LIKELIHOOD)
+        for group, inputs in ((SEGMENTATION, IMAGES), (VOCABULARY, ROWS))
+        for name, loss in likelihoods(inputs.shape[1]).items()
+    ),
+    Case(SEGMENTATION, "bi-tempered", IMAGES, Ours(L.BiTemperedLoss()), CE),
+    Case(SEGMENTATION, "top-k", IMAGES, Ours(L.TopKLoss("multiclass")), CE),
     Case(VOLUMES, "cross entropy", CUBE, Ours(CROSS), CE, (), VOLUME, timed=False),
     Case(
         VOLUMES,
@@ -360,7 +395,22 @@ CASES = (
     ),
     Case(VOLUMES, "lovász", CUBE, Ours(L.LovaszSoftmaxLoss()), CE, (), VOLUME, timed=False),
     Case(PAIRS, "giou", BOX_PAIRS, Ours(L.GIoULoss()), None, (torchvision("generalized_box_iou_loss"),), BOXES),
+    Case(PAIRS, "diou", BOX_PAIRS, Ours(L.DIoULoss()), None, (torchvision("distance_box_iou_loss"),), BOXES),
     Case(PAIRS, "ciou", BOX_PAIRS, Ours(L.CIoULoss()), None, (torchvision("complete_box_iou_loss"),), BOXES),
+    *(
+        Case(PAIRS, loss.short_name(), BOX_PAIRS, Ours(loss))
+        for loss in (
+            L.IoULoss(),
+            L.AlphaIoULoss(),
+            L.InnerIoULoss(),
+            L.EIoULoss(),
+            L.FocalEIoULoss(),
+            L.CDIoULoss(),
+            L.SIoULoss(),
+            L.MPDIoULoss(),
+            L.WIoULoss(),
+        )
+    ),
     Case(ELEMENTS, "l1", NUMBERS, Ours(L.L1Loss()), F("l1_loss")),
     Case(ELEMENTS, "mse", NUMBERS, Ours(L.MSELoss()), F("mse_loss")),
     Case(ELEMENTS, "huber", NUMBERS, Ours(L.HuberLoss(delta=1.5)), F("huber_loss", delta=1.5)),

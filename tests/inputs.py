@@ -16,6 +16,7 @@ import numpy as np
 import lossary
 from lossary.core import options
 from lossary.core.families import (
+    AlignmentLoss,
     BoxLoss,
     ClassificationLoss,
     DistanceLoss,
@@ -24,7 +25,10 @@ from lossary.core.families import (
     MarginLoss,
     MaskLoss,
     PointwiseLoss,
+    RotatedBoxLoss,
+    SequenceLoss,
 )
+from lossary.core.families.box import PairLoss
 from lossary.core.families.classification import ProbabilityLoss
 from lossary.core.loss import Loss
 from lossary.losses.region.lovasz import LovaszLoss
@@ -69,13 +73,16 @@ def defaults() -> list[Loss]:
     return [make(cls, task) for cls in lossary.catalogue() for task in tasks(cls)]
 
 
-def variants(cls: type[Loss]) -> list[Loss]:
-    """The losses of a class that differ from the default in one option (or in one that needs a second)."""
+def variants(cls: type[Loss], crossed: bool = True) -> list[Loss]:
+    """The losses of a class that differ from the default in one option (or in one that needs a second), and some that
+    differ in several whose code meets. What a family declares is tried with the first class of the family, because its
+    code is the family's."""
+    own = {*cls.__annotations__} if cls is not _first_of_family(cls) else {name for name, _, _ in cls.options()}
     found: dict[Loss, None] = {}
     for task in tasks(cls):
         found[make(cls, task)] = None
         for name, field, annotation in cls.options():
-            if name in ("task", "empty"):  # test_edges.py has the policies for an empty batch
+            if name in ("task", "empty") or name not in own:  # test_edges.py has the policies for an empty batch
                 continue
             for value in _values(name, annotation, field.metadata["domain"]):
                 together = {"reduction": "weighted_mean"} if name == "class_weight" else {}
@@ -83,33 +90,26 @@ def variants(cls: type[Loss]) -> list[Loss]:
                     found[make(cls, task, **{name: value}, **together)] = None
                 except ValueError:
                     continue  # an option that this task refuses; test_errors has these
-        if issubclass(cls, ClassificationLoss):
+        if issubclass(cls, ClassificationLoss) and crossed:
             found |= dict.fromkeys(_crossed(cls, task))
     return list(found)
 
 
+def _first_of_family(cls: type[Loss]) -> type[Loss]:
+    """Of those with the most tasks."""
+    return max((c for c in lossary.catalogue() if c.family_name == cls.family_name), key=lambda c: len(c.tasks()))
+
+
 def formulas(cls: type[Loss]) -> list[Loss]:
-    """The variants whose formula differs: options that the class declares itself. What its family declares is tried, on
-    every framework, with the first class of the family."""
-    # of those with the most tasks
-    first = max((c for c in lossary.catalogue() if c.family_name == cls.family_name), key=lambda c: len(c.tasks()))
-    if cls is first:
-        return variants(cls)
-    own = {name for name in cls.__annotations__ if name != "task"}
-    shared = [name for name, _, _ in cls.options() if name not in own]
-    plain = {loss_task(x): x for x in (make(cls, task) for task in tasks(cls))}
-    return [
-        loss
-        for loss in variants(cls)
-        if all(getattr(loss, name) == getattr(plain[loss_task(loss)], name) for name in shared)
-    ]
+    """The variants whose formula differs."""
+    return variants(cls, crossed=cls is _first_of_family(cls))
 
 
 def _values(name: str, annotation: object, domain: options.Domain) -> list[object]:
     """A few values of an option that its domain allows."""
     if name == "ignore_index":
         return [1, 255]
-    if name == "class_axis":
+    if name in ("class_axis", "blank"):
         return [-1]
     if name == "chunk":
         return [2]
@@ -184,6 +184,12 @@ def draw(loss: Loss, regime: str = "ordinary", dense: bool = False, samples: int
         return _distributions(loss, regime, rng, samples)
     if isinstance(loss, BoxLoss):
         return _boxes(loss, regime, rng, samples)
+    if isinstance(loss, AlignmentLoss):
+        return _sequences(loss, regime, rng, samples)
+    if isinstance(loss, lossary.ExpectedEditDistanceLoss):
+        return _hypotheses(loss, regime, rng, samples)
+    if isinstance(loss, RotatedBoxLoss):
+        return _rotated_boxes(regime, rng, samples)
     if isinstance(loss, lossary.LinearCrossEntropyLoss):
         return _tokens(loss, regime, rng, samples)
     if isinstance(loss, EmbeddingLoss):
@@ -342,6 +348,37 @@ EDGE_VECTORS = (
 )
 
 
+def _sequences(loss: AlignmentLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    """Scores and labels with their lengths. At the edge there are empty targets, impossible ones, and no frames."""
+    frames, labels = (5, 2) if loss.frame_axes == 1 else (4, 2)
+    shape = (samples, frames, *[labels + 1] * (loss.frame_axes - 1), CLASSES)
+    scores = 2 * rng.normal(size=shape)
+    if regime == "extreme":
+        scores = rng.choice([0.0, 1.0, -1.0], size=shape) * loss.facts.reach
+    known = [c for c in range(CLASSES) if c not in (loss.blank % CLASSES, loss.ignore_index)]
+    target = rng.choice(known, size=(samples, labels))
+    least, shortest = (0, 0) if regime == "edge" else (frames - 2, 1)
+    lengths = rng.integers(least, frames, size=samples, endpoint=True)
+    target_lengths = rng.integers(shortest, labels, size=samples, endpoint=True)
+    if regime == "edge":
+        target[:] = target[:, :1]  # a label that follows its equal needs a blank between
+        scores = rng.choice([0.0, 0.0, 1.0, -40.0], size=shape)
+    if loss.ignore_index is None:
+        return Batch(scores, target, {"lengths": lengths, "target_lengths": target_lengths})
+    target = np.where(np.arange(labels) < target_lengths[:, None], target, loss.ignore_index)
+    return Batch(scores, target, {"lengths": lengths})
+
+
+def _hypotheses(loss: Loss, regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    """Log-probabilities and edits of a few hypotheses; at the edge some are missing."""
+    scores = 2 * rng.normal(size=(samples, PLACES)) - 5
+    if regime == "edge":
+        scores = rng.choice([0.0, 0.0, -1.0, -40.0, -np.inf], size=scores.shape)
+    if regime == "extreme":
+        scores = rng.choice([0.0, -1.0], size=scores.shape) * loss.facts.reach
+    return Batch(scores, rng.integers(0, 7, size=scores.shape))
+
+
 def _nearest_sides(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The least distance between a vertical, or a horizontal, side of one box and one of the other."""
     first, second = (x.reshape(*x.shape[:-1], 2, 2) for x in (a, b))
@@ -365,6 +402,28 @@ def _boxes(loss: BoxLoss, regime: str, rng: np.random.Generator, samples: int) -
         size = rng.choice([1e-6, 1.0, 1e6], size=(samples, PLACES, 1))
         prediction, target = prediction * size, target * size
     return Batch(to_format(prediction, loss.format), to_format(target, loss.format))
+
+
+def _rotated_boxes(regime: str, rng: np.random.Generator, samples: int) -> Batch:
+    def draw_boxes() -> np.ndarray:
+        low, high = (0, 0, 0.5, 0.5, -4), (5, 5, 6, 6, 4)
+        return rng.uniform(low, high, size=(samples, PLACES, 5))
+
+    prediction, target = draw_boxes(), draw_boxes()
+    if regime == "edge":
+        pairs = np.array([[(*_centred(box), angle) for box in pair] for pair in EDGE_BOXES for angle in (0, 0.7)])
+        pairs[1::3, 1, 4] += np.pi / 2  # equal sides, other angle
+        chosen = rng.permutation(len(pairs))[: samples * PLACES]
+        prediction, target = (pairs[chosen, side].reshape(samples, PLACES, 5) for side in (0, 1))
+    if regime == "extreme":
+        size = rng.choice([1e-6, 1.0, 1e6], size=(samples, PLACES, 1)) * np.array([1, 1, 1, 1, 0]) + [0, 0, 0, 0, 1]
+        prediction, target = prediction * size, target * size
+    return Batch(prediction, target)
+
+
+def _centred(box: Sequence[float]) -> tuple[float, ...]:
+    x1, y1, x2, y2 = box
+    return ((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
 
 
 EDGE_BOXES = (
@@ -397,8 +456,10 @@ def unreduced_shape(loss: Loss, batch: Batch) -> tuple[int, ...]:
     shape = batch.prediction.shape
     if isinstance(loss, PointwiseLoss):
         return loss.unreduced(shape)
-    if isinstance(loss, (BoxLoss, EmbeddingLoss, lossary.LinearCrossEntropyLoss)):
+    if isinstance(loss, (PairLoss, EmbeddingLoss, lossary.LinearCrossEntropyLoss)):
         return shape[:-1]
+    if isinstance(loss, SequenceLoss):
+        return shape[:1]
     if isinstance(loss, DivergenceLoss) or (isinstance(loss, ClassificationLoss) and loss.task == "multiclass"):
         axis = loss.class_axis % len(shape)
         return shape[:axis] + shape[axis + 1 :]

@@ -271,6 +271,14 @@ def test_training_is_that_with_the_loss_of_keras(model, x, y, options):
     assert ours[1] == pytest.approx(theirs[1], rel=1e-4)
 
 
+def test_ctc_of_keras():
+    """Its blank is 0, and so is its padding."""
+    frames = random.normal(size=(3, 6, C)).astype("float32")
+    padded = np.array([[1, 2, 0], [3, 3, 1], [2, 0, 0]])
+    theirs = keras.losses.CTC()(tensor(padded), tensor(frames))
+    assert number(KerasLoss(L.CTCLoss(ignore_index=0))(padded, frames)) == pytest.approx(number(theirs), rel=1e-5)
+
+
 def test_several_outputs_with_weights():
     x = layers.Input((6,))
     model = keras.Model(x, {"label": layers.Dense(C)(x), "box": layers.Dense(4)(x)})

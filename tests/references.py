@@ -25,6 +25,7 @@ from formulas.mask import FACTORS, Image
 from formulas.region import FROM_PLACES
 from inputs import Batch, unreduced_shape
 from lossary.core.families import (
+    AlignmentLoss,
     BalancedLoss,
     BoxLoss,
     DistanceMapLoss,
@@ -36,6 +37,8 @@ from lossary.core.families import (
     NamedSumLoss,
     PointwiseLoss,
     ResidualLoss,
+    RotatedBoxLoss,
+    SequenceLoss,
     SigmoidLoss,
 )
 from lossary.core.families.embedding import ClassVectorLoss
@@ -92,7 +95,8 @@ def evaluate(
     denominator = math.fsum(masses) if loss.reduction == "weighted_mean" else len(masses)
     if getattr(loss, "normalizer", None) == "positives":
         denominator = denominator or 1
-    if isinstance(loss, lossary.FocalEIoULoss) and loss.reduction == "mean":
+    tokens = getattr(loss, "normalizer", None) == "tokens"
+    if (isinstance(loss, lossary.FocalEIoULoss) or tokens) and loss.reduction == "mean":
         denominator = math.fsum(own_masses)
     return FINISH.get(type(loss), float)(divide(loss, total, denominator, normalizer))
 
@@ -352,6 +356,26 @@ def _divergence(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None
     return _formula(loss)(loss, *sides, *operands), 1
 
 
+def _alignment(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    (n,) = place
+    labels = [int(c) for c in batch.target[n] if c != loss.ignore_index]
+    labels = labels[: batch.keywords.get("target_lengths", {n: len(labels)})[n]]
+    scores = batch.prediction[n][: batch.keywords.get("lengths", {n: batch.prediction.shape[1]})[n]]
+    if loss.frame_axes == 1:
+        p: list[Any] = [softmax(loss, list(frame))[0] for frame in scores]
+    else:
+        p = [[softmax(loss, list(place))[0] for place in frame] for frame in scores]
+    likelihood = _formula(loss)(loss, p, labels, batch.prediction.shape[-1])
+    value = -mpmath.log(likelihood) if likelihood > 0 else None  # left out where there is no alignment
+    return value, len(labels) if loss.normalizer == "tokens" else 1
+
+
+def _sequence(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    pairs = [(numbers(s), numbers(d)) for s, d in zip(batch.prediction[place], batch.target[place], strict=True)]
+    present = [pair for pair in pairs if pair[0] > mpf("-inf")]
+    return _formula(loss)(loss, *map(list, zip(*present, strict=True))), 1
+
+
 def corners(loss: Any, box: np.ndarray) -> list[mpf]:
     a, b, c, d = (mpf(float(v)) for v in box)
     if loss.format == "xyxy":
@@ -371,6 +395,10 @@ def _box(loss: Any, batch: Batch, place: tuple[int, ...], constants: Batch | Non
     if isinstance(loss, lossary.FocalEIoULoss) and loss.normalize:
         mass = held["weight"] if held else focal_weight(loss, prediction, target)
     return _formula(loss)(loss, prediction, target, **held), mass
+
+
+def _rotated_box(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    return _formula(loss)(loss, numbers(batch.prediction[place]), numbers(batch.target[place])), 1
 
 
 def _vector(batch: Batch, place: tuple[int, ...]) -> tuple[mpf, ...]:
@@ -413,6 +441,9 @@ PLACE: dict[type[Loss], Callable[..., tuple[Any, Any]]] = {
     MarginLoss: _margin,
     DivergenceLoss: _divergence,
     BoxLoss: _box,
+    AlignmentLoss: _alignment,
+    SequenceLoss: _sequence,
+    RotatedBoxLoss: _rotated_box,
     lossary.LinearCrossEntropyLoss: _tokens,
 }
 """Value (with its class weight) and weight of one place, by family."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import lossary as L
 from inputs import defaults, draw, takes_dense, variants
 from lossary.core.families import NamedSumLoss
 from lossary.core.families.region import OverlapLoss
+from lossary.core.options import Domain, choices
 from lossary.losses.region.lovasz import LovaszLoss
 
 f = np.zeros
@@ -119,6 +121,17 @@ OPTIONS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("no class name", lambda: L.from_dict({"gamma": 2}), ValueError, ["'loss'"]),
 ]
 
+
+def outside(domain: Domain) -> list[float]:
+    """Numbers just beyond the ends of a domain, and what is no number of it anywhere."""
+    bad = [float("nan")]
+    if math.isfinite(domain.low):
+        bad += [domain.low - 1e-3] + [domain.low] * domain.above
+    if math.isfinite(domain.high):
+        bad += [domain.high + 1e-3] + [domain.high] * domain.below
+    return bad
+
+
 CHECKED: list[tuple[str, Callable[[], Any], list[str]]] = [
     ("0/255 mask", lambda: L.BCELoss()(f(3), np.array([0.0, 255, 0])), ["target", "[0, 1]", "255 at [1]", "mask > 127"]),
     ("0/255 image", lambda: L.DiceLoss("binary")(images, 255.0 * (images > 0)), ["DiceLoss", "target", "[0, 1]", "255", "mask > 127"]),
@@ -136,6 +149,12 @@ CHECKED: list[tuple[str, Callable[[], Any], list[str]]] = [
     ("no probabilities", lambda: L.CrossEntropyLoss(from_logits=False)(np.array([[0.5, 0.2]]), f(1, int)), ["prediction", "distribution"]),
     ("NaN target", lambda: L.MSELoss()(f(2), np.array([0.0, np.nan])), ["target", "nan at [1]"]),
     ("inverted box", lambda: L.GIoULoss()(np.array([[[0.0, 0, 1, 1], [2, 2, 0, 0]]]), f((1, 2, 4))), ["prediction", "[0, 1]", "negative"]),
+    ("quality above 1", lambda: L.QualityFocalLoss()(f(2), np.array([0.5, 1.5])), ["QualityFocalLoss", "target", "[0, 1]", "1.5 at [1]"]),
+    ("probability below 0", lambda: L.FocalLoss("binary", from_logits=False)(np.array([0.5, -0.1]), f(2, int)), ["prediction", "[0, 1]", "-0.1 at [1]"]),
+    ("negative log-probabilities", lambda: L.KLDivLoss(prediction_form="log_probs")(f((1, 2)), np.array([[0.5, 0.5]])), ["exp(prediction)", "distribution"]),
+    ("heat above 1", lambda: L.AdaptiveWingLoss()(f(1), f(1) + 2), ["target", "[0, 1]", "2 at [0]"]),
+    ("negative count", lambda: L.PoissonNLLLoss()(f(1), f(1) - 1), ["target", "at least 0", "-1 at [0]"]),
+    ("negative variance", lambda: L.GaussianNLLLoss()(f(1), f(1), variance=f(1) - 1), ["variance", "at least 0", "-1 at [0]"]),
     ("negative distribution", lambda: L.KLDivLoss()(f((1, 2)), np.array([[-0.5, 1.5]])), ["target", "distribution"]),
 ]
 
@@ -159,6 +178,22 @@ def test_bad_options(call: Callable[[], Any], kind: type[Exception], words: list
     with pytest.raises(kind) as error:
         call()
     says(error, words)
+
+
+@pytest.mark.parametrize("cls", L.catalogue(), ids=lambda cls: cls.__name__)
+def test_numbers_outside_their_domain(cls: type[L.Loss]) -> None:
+    """Every numeric option of every loss names itself, its domain and the number that it refuses."""
+    task = {"task": cls.tasks()[0]} if "task" in [name for name, _, _ in cls.options()] else {}
+    for name, field, annotation in cls.options():
+        domain = field.metadata.get("domain", Domain())
+        if choices(annotation) or "float" not in str(annotation) or domain == Domain():
+            continue
+        for number in outside(domain):
+            for value in [number, (1.0, number)] if "Sequence" in str(annotation) else [number]:
+                with pytest.raises((ValueError, TypeError)) as error:
+                    cls(**task, **{name: value})
+                assert name in str(error.value)
+                assert str(number) in str(error.value)
 
 
 @pytest.mark.parametrize(("call", "words"), [c[1:] for c in CHECKED], ids=[c[0] for c in CHECKED])

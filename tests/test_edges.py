@@ -11,7 +11,7 @@ import torch
 import lossary
 from frameworks import RUN, tensors, to_numpy
 from inputs import Batch, defaults, draw, unreduced_shape
-from lossary.core.families import BoxLoss, ClassificationLoss, NamedSumLoss
+from lossary.core.families import BoxLoss, ClassificationLoss, NamedSumLoss, SigmoidLoss
 from lossary.core.loss import Loss
 
 DEFAULTS = defaults()
@@ -70,8 +70,9 @@ def test_masked_nan_leaves_no_gradient(loss: Loss, framework: str) -> None:
     mask[0, ...] = False
     mask.flat[mask.size // 2] = False
     spoiled = batch.prediction.copy()
-    axis = 1 if hasattr(loss, "class_axis") else len(shape)
-    where = np.broadcast_to(np.expand_dims(mask, axis) if batch.prediction.ndim > len(shape) else mask, spoiled.shape)
+    more = spoiled.ndim - len(shape)
+    axes = (1,) if more == 1 and hasattr(loss, "class_axis") else range(-more, 0)
+    where = np.broadcast_to(np.expand_dims(mask, tuple(axes)), spoiled.shape)
     spoiled[~where] = np.nan
     masked = dataclasses.replace(batch, keywords={**batch.keywords, "mask": mask})
     value, gradient = RUN[framework](loss, masked.with_prediction(spoiled), "float32")
@@ -133,20 +134,88 @@ def test_equal_boxes_cost_nothing_at_any_size() -> None:
                 assert torch.isfinite(box.grad).all()
 
 
+def test_boxes_at_a_thousand_pixels_in_half_precision() -> None:
+    """Areas of a million overflow float16: computed in float32, the loss is that of the rounded boxes."""
+    for cls in BOXES:
+        for dtype in (torch.float16, torch.bfloat16):
+            box = torch.tensor([[10.0, 20, 1000, 990], [0, 0, 1e3, 1e3]]).to(dtype).requires_grad_()
+            target = torch.tensor([[0.0, 0, 1000, 1010], [0, 0, 1e3, 1e3]]).to(dtype)
+            value = cls()(box, target)
+            value.backward()
+            torch.testing.assert_close(value.double(), cls()(box.detach().double(), target.double()), rtol=1e-5, atol=0)
+            assert torch.isfinite(box.grad).all()
+
+
 def test_an_inverted_box_is_never_perfect() -> None:
     for cls in set(BOXES) - {lossary.FocalEIoULoss}:  # which gives disjoint boxes the weight 0
         assert cls()(np.array([[2.0, 2, 0, 0]]), np.array([[0.0, 0, 2, 2]])) >= 1
 
 
-def test_focal_at_saturated_logits() -> None:
-    for gamma in (0.0, 0.5, 1.0, 2.0, 5.0):
-        for scale in (18.0, 100.0, 1e4):
-            for dtype in (torch.float16, torch.bfloat16, torch.float32):
-                logits = torch.tensor([scale, -scale, scale / 5], dtype=dtype, requires_grad=True)
-                value = lossary.FocalLoss("binary", gamma=gamma)(logits, torch.tensor([1, 0, 1]))
-                value.backward()
-                assert torch.isfinite(value)
-                assert torch.isfinite(logits.grad).all()
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
+def test_focal_at_saturated_logits(gamma: float, dtype: torch.dtype) -> None:
+    for scale in (18.0, 100.0, 1e4):
+        ends = torch.tensor([scale, -scale, scale / 5, 0.0], dtype=dtype)
+        for task, logits, target in (
+            ("binary", ends, torch.tensor([1, 0, 0, 1])),
+            ("binary", ends, torch.tensor([1.0, 0.25, 1.0, 0.0])),
+            ("multiclass", torch.stack([ends, -ends], 1), torch.tensor([0, 0, 1, 1])),
+        ):
+            z = logits.clone().requires_grad_()
+            value = lossary.FocalLoss(task, gamma=gamma)(z, target)
+            value.backward()
+            assert torch.isfinite(value)
+            assert torch.isfinite(z.grad).all()
+
+
+WITH_SLOPE = [loss for loss in DEFAULTS if isinstance(loss, SigmoidLoss) or getattr(loss, "has_slope", False)]
+
+
+@pytest.mark.parametrize("loss", WITH_SLOPE, ids=repr)
+def test_blocks_do_not_show(loss: Loss, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block by block, the last one shorter, a formula gives what it gives at once; with a gradient or without."""
+    batch = draw(loss)
+    value, gradient = RUN["torch"](loss, batch, "float64")
+    monkeypatch.setattr("lossary.array.torch_native.BLOCK", 7)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    blocks, by_blocks = RUN["torch"](loss, batch, "float64")
+    np.testing.assert_allclose(to_numpy(blocks), to_numpy(value), rtol=1e-14)
+    np.testing.assert_allclose(by_blocks, gradient, rtol=1e-14)
+    prediction, target, keywords = tensors("torch", batch, "float64")
+    with torch.no_grad():
+        np.testing.assert_allclose(loss(prediction, target, **keywords).numpy(), to_numpy(value), rtol=1e-14)
+
+
+@pytest.mark.parametrize("target", [torch.tensor([1]), torch.tensor([0.25], dtype=torch.float64)], ids=["hard", "soft"])
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # torch's own forward mode
+def test_curvature_at_a_logit_of_0(target: torch.Tensor) -> None:
+    """Where |z| has no slope: forward over reverse, reverse over reverse and forward alone."""
+    zero = torch.zeros(1, dtype=torch.float64)
+
+    def total(z: torch.Tensor) -> torch.Tensor:
+        return lossary.BCELoss()(z, target)
+
+    for hessian in (torch.func.hessian(total)(zero), torch.func.jacrev(torch.func.jacrev(total))(zero)):
+        assert hessian.item() == pytest.approx(0.25, rel=1e-12)
+    _, slope = torch.func.jvp(total, (zero,), (torch.ones_like(zero),))
+    assert slope.item() == pytest.approx(0.5 - target.item(), rel=1e-12)
+    with torch.autograd.forward_ad.dual_level(), torch.no_grad():
+        dual = torch.autograd.forward_ad.make_dual(zero, torch.ones_like(zero))
+        slope = torch.autograd.forward_ad.unpack_dual(total(dual)).tangent
+    assert slope.item() == pytest.approx(0.5 - target.item(), rel=1e-12)
+
+
+def test_a_formula_of_its_own_does_not_inherit_a_slope() -> None:
+    class Squared(lossary.CrossEntropyLoss):
+        def values(self, xp, answer):
+            return answer.miss**2
+
+    logits = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    target = torch.tensor([0, 3, 1])
+    Squared()(logits, target).backward()
+    other = logits.detach().clone().requires_grad_()
+    ((1 - torch.softmax(other, 1)[range(3), target]) ** 2).mean().backward()
+    torch.testing.assert_close(logits.grad, other.grad)
 
 
 def test_dice_in_half_precision_does_not_overflow() -> None:

@@ -130,8 +130,16 @@ def test_compiled_equals_eager(loss: Loss, framework: str) -> None:
         assert np.isfinite(gradient).all()
 
 
+# options of one task stand for those of the others where the arithmetic is another library's
+AT_THE_EDGE = [
+    (framework, loss)
+    for framework, loss in FORMULAS
+    if framework == "torch" or getattr(loss, "task", None) in (None, *loss.tasks()[:1])
+]
+
+
 @pytest.mark.parametrize("regime", ["edge", "extreme"])
-@pytest.mark.parametrize(("framework", "loss"), FORMULAS, ids=repr)
+@pytest.mark.parametrize(("framework", "loss"), AT_THE_EDGE, ids=repr)
 def test_edges_are_finite(loss: Loss, framework: str, regime: str) -> None:
     batch = draw(loss, regime)
     value, gradient = RUN[framework](loss, batch, "float32")
@@ -153,7 +161,10 @@ def test_half_precision(loss: Loss, framework: str, dtype: str) -> None:
     rounded = Batch(
         to_numpy(prediction).astype(float),
         to_numpy(target) if target.dtype != prediction.dtype else to_numpy(target).astype(float),
-        {name: to_numpy(x).astype(float) for name, x in keywords.items()},
+        {
+            name: to_numpy(x) if batch.keywords[name].dtype.kind in "iu" else to_numpy(x).astype(float)
+            for name, x in keywords.items()
+        },
     )
     value, gradient = RUN[framework](loss, batch, dtype)
     assert str(value.dtype).endswith("float32") or value.dtype.name == "float32"

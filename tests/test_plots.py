@@ -38,9 +38,9 @@ class StepLoss(MarginLoss):
 
 @family
 class ScaledLoss(ResidualLoss):
-    """A residual loss that the call must tell the variance."""
+    """A residual loss that the call must tell a scale."""
 
-    operands = ("variance",)
+    operands = ("scale",)
 
     def values(self, xp, error):
         return error
@@ -215,7 +215,7 @@ def test_mixed_families_meet_on_the_first_axis_that_all_have(losses: list[Loss],
         ([L.L1Loss(), L.DiceLoss("binary")], None, "L1Loss has 'e'; DiceLoss has 'tp'"),
         ([L.GIoULoss()], "p", "GIoULoss has 'offset' or 'scale' or 'ratio'"),
         ([L.L1Loss() + L.DiceLoss("binary")], None, r"L1Loss \+ DiceLoss has no curve"),
-        ([ScaledLoss()], None, "ScaledLoss has no curve: it is also a function of variance"),
+        ([ScaledLoss()], None, "ScaledLoss has no curve: it is also a function of scale"),
         ([DetourLoss()], None, "DetourLoss has no curve: losses of the alignment family are no function of one number"),
         ([], None, "at least one loss"),
     ],

@@ -148,6 +148,13 @@ def test_generalized_cross_entropy_becomes_cross_entropy() -> None:
     assert errors[-1] < 1e-7
 
 
+def test_charbonnier_and_barron_differ_by_constants() -> None:
+    """√(e²+c²) is c·(ℓ + 1) of Barron's loss at α = 1."""
+    batch = draw(L.CharbonnierLoss())
+    barron = values(L.GeneralRobustLoss(alpha=1, scale=2), batch)
+    np.testing.assert_allclose(values(L.CharbonnierLoss(epsilon=2), batch), 2 * (barron + 1), rtol=1e-12)
+
+
 def test_soft_target_of_quality_focal_is_not_an_expectation() -> None:
     """At its target the quality focal loss is 0; the focal loss of a soft target is not."""
     score, target = np.array([0.3]), 1 / (1 + np.exp(-np.array([0.3])))

@@ -56,7 +56,7 @@ def test_a_shared_batch_never_lacks_an_operand() -> None:
         operands = ("temperature",)
 
         def prepare(self, *args: Any, operands: Any, **rest: Any) -> Any:
-            batch = super().prepare(*args, operands={}, **rest)
+            batch = super().prepare(*args, operands=operands, **rest)
             batch.scores = batch.scores / operands["temperature"]
             return batch
 

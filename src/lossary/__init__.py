@@ -27,9 +27,12 @@ from lossary.losses.boxes import (
     EIoULoss,
     FocalEIoULoss,
     GIoULoss,
+    GWDLoss,
     InnerIoULoss,
     IoULoss,
+    KLDBoxLoss,
     MPDIoULoss,
+    ProbIoULoss,
     SIoULoss,
     WIoULoss,
 )
@@ -108,6 +111,7 @@ from lossary.losses.regression import (
     WelschLoss,
     WingLoss,
 )
+from lossary.losses.sequence import CTCLoss, ExpectedEditDistanceLoss, RNNTLoss
 from lossary.losses.structure import ClDiceLoss, StructuralSimilarityLoss
 
 __version__ = "0.1.0"
@@ -125,6 +129,7 @@ __all__ = [
     "BoundaryLoss",
     "CDIoULoss",
     "CIoULoss",
+    "CTCLoss",
     "CauchyLoss",
     "CenterLoss",
     "CharbonnierLoss",
@@ -144,6 +149,7 @@ __all__ = [
     "EntropyLoss",
     "EpsilonInsensitiveLoss",
     "ExpLogLoss",
+    "ExpectedEditDistanceLoss",
     "ExponentialLoss",
     "FocalEIoULoss",
     "FocalL1Loss",
@@ -151,6 +157,7 @@ __all__ = [
     "FocalTverskyLoss",
     "GHMLoss",
     "GIoULoss",
+    "GWDLoss",
     "GaussianNLLLoss",
     "GemanMcClureLoss",
     "GeneralRobustLoss",
@@ -165,6 +172,7 @@ __all__ = [
     "IoULoss",
     "JSDivLoss",
     "JaccardLoss",
+    "KLDBoxLoss",
     "KLDivLoss",
     "L1Loss",
     "LDAMLoss",
@@ -185,9 +193,11 @@ __all__ = [
     "PenaltyGeneralizedDiceLoss",
     "PoissonNLLLoss",
     "PolyLoss",
+    "ProbIoULoss",
     "QualityFocalLoss",
     "QuantileLoss",
     "RMSELoss",
+    "RNNTLoss",
     "SIoULoss",
     "ScheduledLoss",
     "SensitivitySpecificityLoss",

@@ -23,7 +23,7 @@ from lossary.array.namespace import convert as to_library
 from lossary.array.namespace import kind as library
 from lossary.array.primitives import sizes
 from lossary.core import contract
-from lossary.core.families.box import BoxPair, Corners, Format, corners
+from lossary.core.families.box_pair import BoxPair, Corners, Format, box_pair, corners, measures_read
 
 Kind: TypeAlias = Literal["iou", "giou", "diou", "ciou"]
 
@@ -45,7 +45,7 @@ def convert(boxes: Array, source: Format, to: Format) -> Array:
     >>> convert(np.array([1.0, 2, 4, 6]), "xyxy", "cxcywh")
     array([2.5, 4. , 3. , 4. ])
     """
-    xp, box = _read("convert", "boxes", boxes, source)
+    xp, box = _corners("convert", boxes, source)
     _known("convert", "to", to)
     if to == "xyxy":
         return xp.stack((box.x1, box.y1, box.x2, box.y2), axis=-1)
@@ -60,7 +60,7 @@ def area(boxes: Array, *, format: Format = "xyxy") -> Array:
     >>> area(np.array([[0.0, 0, 2, 3], [1, 1, 0, 0]]))
     array([6., 0.])
     """
-    _, box = _read("area", "boxes", boxes, format)
+    _, box = _corners("area", boxes, format)
     return box.width * box.height
 
 
@@ -141,13 +141,13 @@ def _measure(name: str, a: Array, b: Array, format: Format, pairwise: bool) -> A
                 f"{name}: `a` has shape {sizes(a)} and `b` {sizes(b)}; they must be equal. For every box of `a` "
                 "against every box of `b` pass pairwise=True."
             )
-        return measure(BoxPair(xp, first, second))
+        return measure(box_pair(xp, first, second, format, lambda: measures_read(lambda _, pair: measure(pair))))
     if len(shape) != 1 or len(other) != 1:
         raise ValueError(f"{name}: pairwise takes (N, 4) and (M, 4); got {sizes(a)} and {sizes(b)}")
-    columns = Corners(*(xp.expand_dims(c, axis=0) for c in second))
+    columns = xp.expand_dims(second, axis=0)
 
     def rows(part: slice) -> Array:
-        return measure(BoxPair(xp, Corners(*(xp.expand_dims(c[part], axis=-1) for c in first)), columns))
+        return measure(BoxPair.of(xp, xp.expand_dims(first[part, :], axis=1), columns, format))
 
     n, m = shape[0], other[0]
     # compilers fuse the formula by themselves, and no array of all pairs but the result is ever made
@@ -157,14 +157,19 @@ def _measure(name: str, a: Array, b: Array, format: Format, pairwise: bool) -> A
     return xp.concat([rows(slice(start, start + step)) for start in range(0, n, step)], axis=0)
 
 
-def _read(name: str, argument: str, boxes: Array, format: Format) -> tuple[Namespace, Corners]:
-    """Checked boxes as corners, in float32 or float64."""
+def _read(name: str, argument: str, boxes: Array, format: Format) -> tuple[Namespace, Array]:
+    """Checked boxes in float32 or float64."""
     _known(name, "format", format)
     xp, _ = contract.arrays(name, boxes)
     shape = sizes(boxes)
     if not shape or shape[-1] != 4:
         raise ValueError(f"{name}: `{argument}` has shape {shape}; boxes need four numbers on the last axis")
-    return xp, corners(xp, contract.cast(xp, boxes, contract.compute_dtype(name, xp, boxes, argument)), format)
+    return xp, contract.cast(xp, boxes, contract.compute_dtype(name, xp, boxes, argument))
+
+
+def _corners(name: str, boxes: Array, format: Format) -> tuple[Namespace, Corners]:
+    xp, checked = _read(name, "boxes", boxes, format)
+    return xp, corners(xp, checked, format)
 
 
 def _known(name: str, argument: str, format: str) -> None:
@@ -291,7 +296,7 @@ def _candidates(
         raise ValueError(f"{name}: `limit` must be at least 0, or None; got {limit}")
     if not eager(boxes):
         raise TypeError(f"{name}: which boxes stay depends on their values; call it outside of compiled code")
-    _, box = _read(name, "boxes", boxes, format)
+    _, box = _corners(name, boxes, format)
     if len(sizes(boxes)) != 2:
         raise ValueError(f"{name}: `boxes` must have shape (N, 4); got {sizes(boxes)}")
     corner: _Numbers = np.stack([to_numpy(c) for c in box], axis=-1)
@@ -312,8 +317,7 @@ def _overlap(kind: str, a: _Numbers, b: _Numbers) -> _Numbers:
     """The measure between boxes whose arrays broadcast."""
     import array_api_compat.numpy as xp
 
-    first, second = (Corners(box[..., 0], box[..., 1], box[..., 2], box[..., 3]) for box in (a, b))
-    return _MEASURES[kind](BoxPair(xp, first, second))
+    return _MEASURES[kind](BoxPair.of(xp, a, b, "xyxy"))
 
 
 def _suppress(boxes: _Numbers, threshold: float, kind: str, limit: int | None) -> _Numbers:

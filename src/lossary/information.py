@@ -7,11 +7,13 @@ for bits (the default), `math.e` for nats, 10 for digits. 0·log 0 is 0. To trai
 A weather station tells which of eight kinds of weather comes, four of them rare. A code of two to five bits for each
 kind sends 2.42 bits a day where the rare ones have the long words, and 4.58 where it is the other way round:
 
->>> import numpy as np
+>>> import math, numpy as np
 >>> weather = np.array([0.35, 0.35, 0.1, 0.1, 0.04, 0.04, 0.01, 0.01])
 >>> code = 0.5 ** np.array([2, 2, 3, 3, 4, 4, 5, 5])
 >>> round(float(entropy(weather)), 3)
 2.229
+>>> [round(float(entropy(weather, base=unit)), 3) for unit in (math.e, 10)]  # the same in nats and in digits
+[1.545, 0.671]
 >>> round(float(cross_entropy(weather, code)), 2), round(float(cross_entropy(weather[::-1], code)), 2)
 (2.42, 4.58)
 

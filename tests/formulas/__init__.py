@@ -46,6 +46,8 @@ from formulas import (  # noqa: E402
     pointwise,
     region,
     residual,
+    rotated,
+    sequence,
     sigmoid,
 )
 
@@ -65,5 +67,7 @@ __all__ = [
     "pointwise",
     "region",
     "residual",
+    "rotated",
+    "sequence",
     "sigmoid",
 ]

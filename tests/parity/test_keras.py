@@ -53,6 +53,9 @@ def cases():
         "mse": ((L.MSELoss(), x, y), ("MeanSquaredError", {}, y, x)),
         "huber": ((L.HuberLoss(delta=1.7), x, y), ("Huber", {"delta": 1.7}, y, x)),
         "log cosh": ((L.LogCoshLoss(), x, y), ("LogCosh", {}, y, x)),
+        "mape": ((100 * L.MAPELoss(), x, y), ("MeanAbsolutePercentageError", {}, y, x)),
+        "msle": ((L.MSLELoss(), abs(x), abs(y)), ("MeanSquaredLogarithmicError", {}, abs(y), abs(x))),
+        "poisson": ((L.PoissonNLLLoss(log_input=False), abs(x), abs(y)), ("Poisson", {}, abs(y), abs(x))),
         "cross entropy": (
             (L.CrossEntropyLoss(class_axis=-1), image, labels),
             ("SparseCategoricalCrossentropy", {"from_logits": True}, labels, image),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import lossary as L
-from parity.samples import CLASSES, IGNORED, WEIGHTS, images, masks, same, with_ignored
+from parity.samples import CLASSES, IGNORED, WEIGHTS, images, masks, numbers, same, with_ignored
 
 kornia = pytest.importorskip("kornia.losses", reason="kornia is in .venv-peers: make parity")
 
@@ -75,6 +75,21 @@ def test_lovasz():
     z, t = images()
     ours = L.LovaszSoftmaxLoss(per="image", classes="all")
     same(lambda z: ours(z, t), lambda z: kornia.lovasz_softmax_loss(z, t), z)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (L.GeneralRobustLoss(), "charbonnier_loss"),
+        (L.CauchyLoss(c=2**0.5), "cauchy_loss"),
+        (L.WelschLoss(c=2**0.5), "welsch_loss"),
+        (L.GemanMcClureLoss(c=2), "geman_mcclure_loss"),
+    ],
+    ids=["charbonnier", "cauchy", "welsch", "geman-mcclure"],
+)
+def test_robust(ours, theirs):
+    x, y = numbers()
+    same(lambda x: ours(x, y), lambda x: getattr(kornia, theirs)(x, y, reduction="mean"), x)
 
 
 @pytest.mark.parametrize("erosions", [1, 3, 10])

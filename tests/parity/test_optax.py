@@ -34,6 +34,8 @@ def test_cross_entropy():
     close(L.CrossEntropyLoss(reduction="none")(z, t), optax.losses.softmax_cross_entropy_with_integer_labels(z, t))
     z, p = arrays(distributions)
     close(L.CrossEntropyLoss(reduction="none")(z, p), optax.losses.softmax_cross_entropy(z, p))
+    poly = optax.losses.poly_loss_cross_entropy
+    close(L.PolyLoss(epsilon=1.5, reduction="none")(z, p), poly(z, p, epsilon=1.5))
 
 
 def test_binary():
@@ -55,3 +57,16 @@ def test_kl():
     log_p = z - jnp.log(jnp.sum(jnp.exp(z), 1, keepdims=True))
     ours = L.KLDivLoss(prediction_form="log_probs", reduction="none")
     close(ours(log_p, t), optax.losses.kl_divergence(log_p, t))
+
+
+def test_ctc():
+    """optax wants 0 and 1 for what is padding, and gives a large number where a target is impossible."""
+    z = jnp.asarray(np.random.default_rng(0).normal(size=(3, 6, 4)), jnp.float32)
+    target = jnp.asarray([[1, 1, 2], [3, 2, 0], [1, 1, 1]])
+    lengths, target_lengths = jnp.asarray([6, 4, 4]), jnp.asarray([3, 2, 3])
+    behind = [(jnp.arange(size) >= n[:, None]).astype(jnp.float32) for size, n in ((6, lengths), (3, target_lengths))]
+    ours = L.CTCLoss(reduction="none")(z, target, lengths=lengths, target_lengths=target_lengths)
+    theirs = optax.ctc_loss(z, behind[0], target, behind[1])
+    close(ours[:2], theirs[:2])
+    assert ours[2] == 0
+    assert theirs[2] > 1e4

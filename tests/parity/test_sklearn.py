@@ -56,3 +56,29 @@ def test_regression(ours, theirs):
     close(ours(x, y), getattr(metrics, theirs)(y, x))
     weighted = ours.replace(reduction="weighted_mean")
     close(weighted(x, y, sample_weight=weight), getattr(metrics, theirs)(y, x, sample_weight=weight))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "options"),
+    [
+        (L.QuantileLoss(quantile=0.8), "mean_pinball_loss", {"alpha": 0.8}),
+        (L.RMSELoss(), "root_mean_squared_error", {}),
+        (L.MAPELoss(), "mean_absolute_percentage_error", {}),
+    ],
+    ids=["quantile", "rmse", "mape"],
+)
+def test_regression_of_one_output(ours, theirs, options):
+    x, y = (v.numpy().ravel() for v in numbers())
+    close(ours(x, y), getattr(metrics, theirs)(y, x, **options))
+
+
+def test_regression_of_numbers_above_0():
+    x, y = (abs(v.numpy().ravel()) for v in numbers())
+    close(L.MSLELoss()(x, y), metrics.mean_squared_log_error(y, x))
+    least = L.PoissonNLLLoss(log_input=False)(y, y)
+    close(2 * (L.PoissonNLLLoss(log_input=False)(x, y) - least), metrics.mean_poisson_deviance(y, x))
+
+
+def test_zero_one():
+    z, t = (x.numpy() for x in rows())
+    close(L.ZeroOneLoss("multiclass")(z, t), metrics.zero_one_loss(t, z.argmax(1)))

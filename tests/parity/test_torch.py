@@ -137,3 +137,48 @@ def test_binary_hinge():
 def test_focal_of_gamma_0_is_cross_entropy():
     z, t = images()
     same(lambda z: L.FocalLoss("multiclass", gamma=0)(z, t), lambda z: F.cross_entropy(z, t), z)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_poisson_likelihood(full):
+    x, y = numbers()
+    count, rate = y.abs(), x.abs()
+    ours, theirs = L.PoissonNLLLoss, F.poisson_nll_loss
+    same(lambda x: ours(full=full)(x, count), lambda x: theirs(x, count, full=full), x)
+    options = {"log_input": False, "full": full}
+    same(lambda x: ours(**options)(x, count), lambda x: theirs(x, count, eps=0, **options), rate)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_gaussian_likelihood(full):
+    """Where the variance is below the floor too: the same value, and the gradient at the floor."""
+    (x, y), floor = numbers(), 0.5
+    ours, theirs = L.GaussianNLLLoss(full=full, floor=floor), F.gaussian_nll_loss
+    variance = (x.flip(0) - 1).clamp(min=0)
+    same(lambda x: ours(x, y, variance=variance), lambda x: theirs(x, y, variance, full=full, eps=floor), x)
+    same(lambda v: ours(x, y, variance=v), lambda v: theirs(x, y, v, full=full, eps=floor), variance)
+
+
+@pytest.mark.parametrize("p", [1, 1.5, 2, math.inf])
+def test_norms(p):
+    x, y = numbers()
+    theirs = torch.linalg.vector_norm
+    same(lambda x: L.NormLoss(p=p)(x, y), lambda x: theirs(x - y, ord=p, dim=1).mean(), x)
+
+
+def test_logit_adjustment_and_entropy():
+    z, t = rows()
+    prior = torch.tensor(WEIGHTS, dtype=torch.float64).log()
+    same(lambda z: L.LogitAdjustedLoss(counts=WEIGHTS, tau=1.5)(z, t), lambda z: F.cross_entropy(z + 1.5 * prior, t), z)
+    entropy = torch.distributions.Categorical
+    same(lambda z: L.EntropyLoss()(z, None), lambda z: entropy(logits=z).entropy().mean(), z)
+
+
+def test_distillation():
+    student, _ = rows()
+    teacher, t = student.flip(0), 3.0
+
+    def theirs(s):
+        return t**2 * F.kl_div(F.log_softmax(s / t, 1), F.softmax(teacher / t, 1), reduction="batchmean")
+
+    same(lambda s: L.DistillationLoss(temperature=t)(s, teacher), theirs, student)

@@ -209,7 +209,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"losses": [broken]}, "does not suit segmentation.*first line second line"),
     ({"losses": [lambda p, t: 1.0]}, "must return a torch tensor; got float"),
     ({"losses": [lambda p, t: torch.zeros(())]}, "has no gradient"),
-    ({"study": "segmentatoin"}, "there is no study 'segmentatoin'; there are segmentation, classification"),
+    (
+        {"study": "segmentatoin"},
+        "there is no study 'segmentatoin'; there are segmentation, classification, regression, sequence",
+    ),
     ({"seeds": 0}, "`seeds` must be at least 1; got 0"),
     ({"seeds": [1, 1]}, "different seeds"),
     ({"epochs": 0}, "`epochs` must be above 0; got 0"),

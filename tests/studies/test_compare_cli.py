@@ -56,12 +56,18 @@ def test_json_is_all_of_stdout(own: Path, tmp_path: Path) -> None:
     [
         (["segmentation", "--losses", "focl"], "focal"),
         (["segmentation", "--losses", "mse"], "does not suit segmentation"),
-        (["segmentaton"], "there are segmentation, classification"),
+        (["segmentaton"], "there are segmentation, classification, regression, sequence"),
         (["segmentation", "--seeds", "0"], "`seeds` must be at least 1; got 0"),
         (["segmentation", "--epochs", "-3"], "`epochs` must be above 0; got -3"),
         (["segmentation", "--threads", "0"], "`threads` must be above 0; got 0"),
         (["segmentation", "--data", "nowhere.npz"], "there is no file nowhere.npz"),
         (["segmentation", "--out", "/proc/x"], "cannot write to /proc/x"),
+        (["segmentation", "--outliers", "0"], "--outliers is for regression on the built-in data"),
+        (["regression", "--outliers", "some"], "--outliers takes numbers such as 0,.05,.2; got 'some'"),
+        (["regression", "--outliers", "0,1"], "`outliers` must be in [0, 1); got 1"),
+        (["regression", "--losses", "cross_entropy", "--outliers", "0"], "does not suit regression"),
+        (["regression", "--losses", "dice", "--outliers", "0"], "in 'dice'"),
+        (["sequence", "--losses", "cross_entropy"], "does not suit sequence"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(

@@ -88,6 +88,26 @@ def test_the_verb(tmp_path: Path) -> None:
     assert record == json.loads((out / "results.json").read_text())
     assert {file.name for file in out.iterdir()} == {"results.json", "errors.svg", "surface.png", "case.gif"}
     assert (out / "case.gif").read_bytes()[:4] == b"GIF8"
+    assert "mean IoU" not in result.stdout  # no table where a program reads
     wrong = CliRunner().invoke(app, ["simulate", "circles"])
     assert wrong.exit_code == 2
     assert "there is no experiment 'circles'" in wrong.output
+
+
+def test_interruption_keeps_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the second loss: the first has its numbers and pictures."""
+    from lossary.studies.boxes import experiment
+
+    regress = experiment._regress
+
+    def interrupted(name: str, *rest: object) -> object:
+        if name == "iou":
+            raise KeyboardInterrupt
+        return regress(name, *rest)
+
+    monkeypatch.setattr(experiment, "_regress", interrupted)
+    arguments = ["simulate", "boxes", "--cases", "343", "--losses", "giou,iou", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 130
+    assert [r["loss"] for r in json.loads((tmp_path / "results.json").read_text())["results"]] == ["giou"]
+    assert {file.name for file in tmp_path.iterdir()} == {"results.json", "errors.svg", "surface.png", "case.gif"}

@@ -32,7 +32,7 @@ WEIGHTS = (0.5, 2.0)
     ],
 )
 def test_spec_is_read(spec: str, loss: L.Loss) -> None:
-    assert parse(spec, task="multiclass", class_weight=WEIGHTS) == loss
+    assert parse(spec, options={"task": "multiclass"}, class_weight=WEIGHTS) == loss
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,14 @@ def test_spec_is_read(spec: str, loss: L.Loss) -> None:
 )
 def test_wrong_spec_is_refused(spec: str, told: str) -> None:
     with pytest.raises(InputError) as caught:
-        parse(spec, task="multiclass")
+        parse(spec, options={"task": "multiclass"})
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_balanced_weights_need_counts() -> None:
     with pytest.raises(InputError, match="class_weight=balanced needs training data given as arrays"):
-        parse("cross_entropy:class_weight=balanced", task="multiclass")
+        parse("cross_entropy:class_weight=balanced", options={"task": "multiclass"})
 
 
 def test_commas_in_parentheses_do_not_split() -> None:

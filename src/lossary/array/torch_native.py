@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -14,9 +14,34 @@ import torch
 from lossary.array.namespace import eager
 from lossary.array.sorted_errors import jaccard_steps
 
+BLOCK = 2**16
+"""Elements per thread that a formula takes at a time on a CPU: few calls, and intermediates that fit a cache."""
+
+
+def blockwise(
+    of: Callable[..., Any],
+    formulas: Sequence[Callable[..., torch.Tensor]],
+    x: torch.Tensor,
+    given: Sequence[torch.Tensor],
+) -> tuple[torch.Tensor, ...]:
+    """The values of formulas on one quantity, as constants. On a CPU that goes block by block."""
+    step = BLOCK * torch.get_num_threads()
+    arrays = (x, *given)
+    if x.device.type != "cpu" or x.numel() <= step or not eager(x) or not all(a.is_contiguous() for a in arrays):
+        quantity = of(xp, *arrays, smooth=False)
+        results = [formula(xp, quantity) for formula in formulas]
+        return tuple(torch.full_like(x, r) if isinstance(r, float) else r for r in results)
+    flat = [a.view(-1) for a in arrays]
+    results = [torch.empty_like(flat[0]) for _ in formulas]
+    for start in range(0, x.numel(), step):
+        quantity = of(xp, *(a[start : start + step] for a in flat), smooth=False)
+        for formula, result in zip(formulas, results, strict=True):
+            result[start : start + step] = formula(xp, quantity)
+    return tuple(result.view(x.shape) for result in results)
+
 
 class Elementwise(torch.autograd.Function):
-    """A function of one tensor, element by element, with its known derivative; `given` tensors have none.
+    """`values` of a quantity of one tensor, element by element, with the known derivative; `given` tensors have none.
 
     The forward pass computes value and slope together. When a gradient of the gradient is asked for, the slope is
     computed again from the saved input, so that autograd can differentiate it; a saved slope would be a constant.
@@ -26,13 +51,18 @@ class Elementwise(torch.autograd.Function):
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        values: Callable[..., torch.Tensor], slope: Callable[..., torch.Tensor], x: torch.Tensor, *given: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        return values(xp, x, *given), slope(xp, x, *given)
+        of: Callable[..., Any],
+        values: Callable[..., torch.Tensor],
+        slope: Callable[..., torch.Tensor],
+        x: torch.Tensor,
+        *given: torch.Tensor,
+    ) -> tuple[torch.Tensor, ...]:
+        return blockwise(of, (values, slope), x, given)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
-        _, ctx.slope, x, *given = inputs
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, ...]) -> None:
+        of, _, slope, x, *given = inputs
+        ctx.of, ctx.slope = of, slope
         ctx.mark_non_differentiable(output[1])
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(x, output[1], *given)
@@ -44,19 +74,19 @@ class Elementwise(torch.autograd.Function):
         x, slope, *given = ctx.saved_tensors
         none = [None] * len(given)
         if gradient is None:
-            return None, None, None, *none
+            return None, None, None, None, *none
         if torch.is_grad_enabled():
-            slope = ctx.slope(xp, x, *given)
-        return None, None, gradient * slope, *none
+            slope = ctx.slope(xp, ctx.of(xp, x, *given))
+        return None, None, None, gradient * slope, *none
 
     @staticmethod
     def jvp(ctx: Any, *tangents: torch.Tensor | None) -> tuple[torch.Tensor | None, None]:
-        tangent = tangents[2]
+        tangent = tangents[3]
         if tangent is None:
             return None, None
         x, _, *given = ctx.saved_tensors
         # from the input, not the saved slope: forward over reverse differentiates this once more
-        return tangent * ctx.slope(xp, x, *given), None
+        return tangent * ctx.slope(xp, ctx.of(xp, x, *given)), None
 
 
 def scatter_classes(values: torch.Tensor, index: torch.Tensor, classes: int) -> torch.Tensor:
@@ -245,3 +275,67 @@ def _(regions: torch.Tensor, classes: list[int], axes: int, steps: list[float], 
 def _(info: Any, in_dims: tuple[Any, ...], regions: torch.Tensor, *options: Any) -> tuple[torch.Tensor, int]:
     # all axes but those of an image are rows
     return signed_distance(regions.movedim(in_dims[0], 0), *options), 0
+
+
+# --- CTC --------------------------------------------------------------------------------------------------------------
+
+
+def ctc(
+    scores: torch.Tensor, target: torch.Tensor, lengths: torch.Tensor, target_lengths: torch.Tensor, blank: int
+) -> torch.Tensor:
+    """`alignments.ctc` by torch's own operator, which `torch.compile` cannot follow and nobody can differentiate twice;
+    as an operator of ours it is opaque to the compiler, and its second derivative is that of the portable form."""
+    wanted = scores.requires_grad and torch.is_grad_enabled()
+    return _ctc(scores, target.long(), lengths, target_lengths, blank, wanted)[0]  # pyright: ignore
+
+
+@torch.library.custom_op("lossary::ctc", mutates_args=())
+def _ctc(
+    scores: torch.Tensor,
+    target: torch.Tensor,
+    lengths: torch.Tensor,
+    target_lengths: torch.Tensor,
+    blank: int,
+    gradient: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    log_p = torch.log_softmax(scores, 2).transpose(0, 1)
+    call: tuple[Any, ...] = (log_p, target, lengths.tolist(), target_lengths.tolist())  # pyright: ignore
+    cost, states = torch.ops.aten._ctc_loss(*call, blank, False)
+    if not gradient:
+        return -cost, scores.new_empty(0)
+    # what torch calls the gradient by the log-probabilities is that by the scores: softmax minus posterior
+    slope = torch.ops.aten._ctc_loss_backward(-torch.ones_like(cost), *call, cost, states, blank, True)
+    slope = slope.masked_fill(log_p == -torch.inf, 0.0)  # for a class that is ruled out torch divides 0 by 0
+    return -cost, slope.transpose(0, 1).contiguous()
+
+
+@_ctc.register_fake  # pyright: ignore[reportUnknownMemberType]
+def _(
+    scores: torch.Tensor,
+    target: torch.Tensor,
+    lengths: torch.Tensor,
+    target_lengths: torch.Tensor,
+    blank: int,
+    gradient: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    return scores.new_empty(scores.shape[0]), torch.empty_like(scores) if gradient else scores.new_empty(0)
+
+
+def _setup_ctc(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
+    scores, target, lengths, target_lengths, ctx.blank, _ = inputs
+    ctx.save_for_backward(scores, target, lengths, target_lengths, output[1])
+
+
+def _backward_ctc(ctx: Any, of_value: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+    scores, target, lengths, target_lengths, slope = ctx.saved_tensors
+    none = (None,) * 5
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return slope * of_value[:, None, None], *none
+    # a gradient of the gradient is asked for: the saved slope would be a constant
+    from lossary.array.alignments import ctc_forward
+
+    value = ctc_forward(scores, target, lengths, target_lengths, ctx.blank)
+    return torch.autograd.grad(value, scores, of_value, create_graph=True)[0], *none  # pyright: ignore
+
+
+_ctc.register_autograd(_backward_ctc, setup_context=_setup_ctc)  # pyright: ignore[reportUnknownMemberType]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,13 +21,17 @@ CLASSES = 7
 
 
 def compare(
-    study: Annotated[str, typer.Argument(help="segmentation or classification")],
+    study: Annotated[str, typer.Argument(help="segmentation, classification, detection, regression or sequence")],
     losses: Annotated[
         str | None,
         typer.Option(
             help="Comma separated; options after ':', sums with '+', weights with '*': "
             "focal:gamma=1,dice+0.5*cross_entropy,cross_entropy:class_weight=balanced",
         ),
+    ] = None,
+    class_loss: Annotated[
+        str | None,
+        typer.Option(help="In detection, where --losses are those of the boxes: the loss of their classes. [focal]"),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Number of runs with each loss.")] = 2,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training data.")] = None,
@@ -35,10 +40,15 @@ def compare(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Your own .npz instead of the digits. Arrays: images (N, H, W) or (N, channels, H, W); masks "
-            "(N, H, W) for segmentation or labels (N,) for classification, integers from 0; optionally split (N,) of "
-            "train, validation, test, and classes, their names.",
+            help="Your own .npz instead of the built-in data. Arrays: images (N, H, W) or (N, channels, H, W); masks "
+            "(N, H, W) for segmentation, labels (N,) for classification or (N, S), padded with -1, for sequence, "
+            "labels (N, M) and boxes (N, M, 4) for detection, integers from 0; or features (N, F) and targets (N,) for "
+            "regression; optionally split (N,) of train, validation, test, and classes, their names.",
         ),
+    ] = None,
+    outliers: Annotated[
+        str | None,
+        typer.Option(help="Regression: shares of training targets that are ten times too large. [0,.05,.2]"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for report.html and results.json; replaced if there. [reports/STUDY]")
@@ -48,25 +58,29 @@ def compare(
 ) -> None:
     """Train the same small model with each loss on real data, and report which does what.
 
-    Writes a table and one HTML page with curves and pictures. Without --data it uses scikit-learn's handwritten digits.
+    Writes a table and one HTML page with curves and pictures. Without --data it uses scikit-learn's handwritten digits,
+    or its diabetes patients.
     """
     from lossary.studies import compare as run
     from lossary.studies.results import FILE, Comparison
 
     folder = out or Path("reports") / study
+    settings: dict[str, Any] = {
+        "seeds": seeds,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "out": folder,
+        "threads": threads,
+        "progress": not as_json,
+    }
+    if outliers is not None and (study != "regression" or data is not None):
+        raise ValueError("--outliers is for regression on the built-in data")
+    if study == "regression" and data is None:
+        _with_outliers(losses, outliers, settings, as_json)
+        return
     try:
-        comparison = run(
-            losses,
-            study=study,
-            data=data,
-            seeds=seeds,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            out=folder,
-            threads=threads,
-            progress=not as_json,
-        )
+        comparison = run(losses, study=study, class_loss=class_loss, data=data, **settings)
     except KeyboardInterrupt:
         # a complete one was there before, and this comparison did not come as far as its first run
         if (folder / FILE).exists() and not (found := Comparison.load(folder)).complete:
@@ -75,15 +89,59 @@ def compare(
     _show(comparison, folder, as_json)
 
 
+def _with_outliers(losses: str | None, outliers: str | None, settings: dict[str, Any], as_json: bool) -> None:
+    """The regression study once for each share, and what they say together."""
+    from lossary.studies import compare_outliers
+    from lossary.studies.comparison import REPORT
+    from lossary.studies.outliers import SHARES, part
+    from lossary.studies.results import FILE, Comparison
+
+    try:
+        shares = SHARES if outliers is None else tuple(float(share) for share in outliers.split(","))
+    except ValueError:
+        raise ValueError(f"--outliers takes numbers such as 0,.05,.2; got {outliers!r}") from None
+    folder: Path = settings["out"]
+    start = time.time()
+    try:
+        found = compare_outliers(shares, losses, **settings)
+    except KeyboardInterrupt:
+        for share in shares:
+            place = folder / part(share)
+            if (place / FILE).exists() and (place / FILE).stat().st_mtime >= start:  # not of an older comparison
+                if not as_json:
+                    typer.echo(f"\n{share:.0%} outliers")
+                _show(Comparison.load(place), place, as_json)
+        raise
+    if as_json:
+        shown = [
+            {"outliers": share, **_as_dict(comparison, folder / part(share) / REPORT)}
+            for share, comparison in zip(found.shares, found.comparisons, strict=True)
+        ]
+        everything = {"report": str(folder / REPORT), "findings": found.findings(), "shares": shown}
+        typer.echo(json.dumps(everything, indent=1, allow_nan=False))
+        return
+    for share, comparison in zip(found.shares, found.comparisons, strict=True):
+        typer.echo(f"\n{share:.0%} outliers")
+        _show(comparison, folder / part(share), as_json)
+    for line in found.findings():
+        typer.echo(f"\n{line}")
+    typer.echo(f"All shares: {folder / REPORT}")
+
+
+def _as_dict(comparison: Comparison, report: Path) -> dict[str, Any]:
+    from lossary.studies import summary
+
+    found = {"summary": summary.to_dict(comparison), "findings": summary.findings(comparison)}
+    return {"report": str(report), **found, **comparison.to_dict()}
+
+
 def _show(comparison: Comparison, folder: Path, as_json: bool) -> None:
     from lossary.studies import summary
     from lossary.studies.comparison import REPORT
 
     report = folder / REPORT
     if as_json:
-        found = {"summary": summary.to_dict(comparison), "findings": summary.findings(comparison)}
-        everything = {"report": str(report), **found, **comparison.to_dict()}
-        typer.echo(json.dumps(everything, indent=1, allow_nan=False))
+        typer.echo(json.dumps(_as_dict(comparison, report), indent=1, allow_nan=False))
         return
     _tables(comparison)
     for line in summary.findings(comparison):
@@ -124,5 +182,5 @@ def _tables(comparison: Comparison) -> None:
         classes.add_row(row.loss, *(cell(score, score.short()) for score in row.classes.values()))
     console = Console()
     console.print(table)
-    if len(comparison.classes) <= CLASSES:
+    if 0 < len(comparison.classes) <= CLASSES:
         console.print(classes)

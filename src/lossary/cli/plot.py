@@ -179,7 +179,7 @@ def _from_spec(text: str, request: Request) -> Loss:
     tasks = request.options.get("task", ("binary", "multilabel", "multiclass"))
     for task in tasks:
         try:
-            loss = parse(text, task=task)
+            loss = parse(text, options={"task": task})
         except ValueError as error:
             unreadable.append(error)
             continue

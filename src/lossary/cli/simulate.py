@@ -33,7 +33,8 @@ def simulate(
 ) -> None:
     """Move simulated boxes onto their targets by the gradient of each loss, and show which arrive.
 
-    Writes the summed error over the steps, the error over the starting positions, and an animation of one box.
+    Writes the summed error over the steps, the error over the starting positions, and an animation of one box. After
+    Ctrl-C it does so for the losses that were done.
     """
     import torch
 
@@ -45,24 +46,29 @@ def simulate(
 
     if experiment != "boxes":
         raise InputError(f"there is no experiment {experiment!r}; there is 'boxes'")
-    named = {spec: parse(spec, task="binary") for spec in split(losses)}
+    named = {spec: parse(spec, options={"task": "binary"}) for spec in split(losses)}
     placed = Cases(cases)
     torch.set_num_threads(threads)
-    results = _with_progress(named, cases, show=not as_json)
     out.mkdir(parents=True, exist_ok=True)
-    record = {"cases": cases, "results": [result.to_dict() for result in results]}
-    (out / "results.json").write_text(json.dumps(record), encoding="utf-8")
-    save(error_curves(results), out / "errors.svg")
-    save(error_surfaces(results, placed.centers), out / "surface.png")
-    animate(named, start, TARGET, out / "case.gif")
-    if as_json:
-        typer.echo(json.dumps(record, allow_nan=False))
-        return
-    _table(results, cases)
-    typer.echo(f"Pictures: {out / 'errors.svg'}, {out / 'surface.png'}, {out / 'case.gif'}")
+    results: list[Regression] = []
+    try:
+        _run(named, cases, results, show=not as_json)
+    finally:
+        if results:
+            record = {"cases": cases, "results": [result.to_dict() for result in results]}
+            (out / "results.json").write_text(json.dumps(record), encoding="utf-8")
+            save(error_curves(results), out / "errors.svg")
+            save(error_surfaces(results, placed.centers), out / "surface.png")
+            animate({result.loss: named[result.loss] for result in results}, start, TARGET, out / "case.gif")
+            if as_json:
+                typer.echo(json.dumps(record, allow_nan=False))
+            else:
+                _table(results, cases)
+                typer.echo(f"Pictures: {out / 'errors.svg'}, {out / 'surface.png'}, {out / 'case.gif'}")
 
 
-def _with_progress(named: dict[str, Loss], cases: int, *, show: bool) -> list[Regression]:
+def _run(named: dict[str, Loss], cases: int, results: list[Regression], *, show: bool) -> None:
+    """Adds what each loss did to `results` as it comes, with a bar for each."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -85,7 +91,8 @@ def _with_progress(named: dict[str, Loss], cases: int, *, show: bool) -> list[Re
         disable=not show,
     ) as bars:
         tasks = {name: bars.add_task(name, total=cases) for name in named}
-        return run(named, cases, progress=lambda name, done: bars.update(tasks[name], completed=done))
+        for result in run(named, cases, progress=lambda name, done: bars.update(tasks[name], completed=done)):
+            results.append(result)  # one by one: those before an interruption stay
 
 
 def _table(results: list[Regression], cases: int) -> None:

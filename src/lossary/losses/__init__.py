@@ -10,5 +10,17 @@ from lossary.losses import boxes
 from lossary.losses import region
 from lossary.losses import boundary
 from lossary.losses import structure
+from lossary.losses import sequence
 
-__all__ = ["boundary", "boxes", "divergence", "embedding", "likelihood", "margin", "region", "regression", "structure"]
+__all__ = [
+    "boundary",
+    "boxes",
+    "divergence",
+    "embedding",
+    "likelihood",
+    "margin",
+    "region",
+    "regression",
+    "sequence",
+    "structure",
+]

@@ -186,12 +186,6 @@ class DistancePenalizedCrossEntropyLoss(DistanceMapLoss, LikelihoodLoss):
     [[1.0, 1.333, 1.667, 1.667, 1.667, 1.667]]
     """
 
-    def values(self, xp: Namespace, log_p: Array) -> Array:
-        return -log_p
-
-    def slope(self, xp: Namespace, log_p: Array) -> Array:
-        return -xp.ones_like(log_p)
-
     def evaluate(self, batch: ClassBatch) -> Terms:
         terms = super().evaluate(batch)
         xp, distance = batch.xp, self._to_boundary(batch)
@@ -248,12 +242,6 @@ class ShapeAwareLoss(DistanceMapLoss, LikelihoodLoss):
     """
 
     pixels: Literal["wrong", "all"] = option(default="wrong")
-
-    def values(self, xp: Namespace, log_p: Array) -> Array:
-        return -log_p
-
-    def slope(self, xp: Namespace, log_p: Array) -> Array:
-        return -xp.ones_like(log_p)
 
     def evaluate(self, batch: ClassBatch) -> Terms:
         terms = super().evaluate(batch)

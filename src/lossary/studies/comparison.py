@@ -15,8 +15,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lossary.studies import classification, segmentation
-from lossary.studies.contenders import check, contenders
+from lossary.core.loss import Loss
+from lossary.studies import classification, detection, regression, segmentation, sequence
+from lossary.studies.contenders import beside_loss, check, contenders
 from lossary.studies.data import Data, Split
 from lossary.studies.errors import InputError
 from lossary.studies.metrics import Metric
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
 
     Metrics = Mapping[str, Callable[..., float]] | Sequence[Metric]
 
-STUDIES = {study.name: study for study in (segmentation.STUDY, classification.STUDY)}
+STUDIES = {
+    study.name: study
+    for study in (segmentation.STUDY, classification.STUDY, detection.STUDY, regression.STUDY, sequence.STUDY)
+}
 
 REPORT = "report.html"
 
@@ -42,6 +46,7 @@ def compare(
     losses: Losses | None = None,
     *,
     study: str | Study = "segmentation",
+    class_loss: str | Loss | None = None,
     model: Callable[[], nn.Module] | None = None,
     data: Data | str | Path | None = None,
     metrics: Metrics | None = None,
@@ -58,11 +63,14 @@ def compare(
     Args:
         losses: specs such as `"focal:gamma=1, dice+cross_entropy"`, a list of specs, losses or other callables
             `(prediction, target) -> scalar tensor`, or a mapping from names to callables. Default: those of the study.
-        study: `"segmentation"`, `"classification"` or a `Study`; decides whatever is not given.
+        study: the name of one of `STUDIES`, or a `Study`; decides whatever is not given.
+        class_loss: in detection, where `losses` are those of the boxes: the loss of their classes. Default: focal.
         model: makes the model, a `torch.nn.Module`; called once per seed, after seeding.
         data: a `Data` of arrays or loaders, or the path of an .npz file (see `lossary.studies.data.load`).
         metrics: functions `(prediction, target) -> float` by name, or `Metric`s; the first ranks. Both are NumPy arrays
-            of a whole split; `prediction` holds labels in segmentation and logits in classification.
+            of a whole split; `prediction` is what the `predict` of the study makes of the model's outputs: labels in
+            segmentation and sequences, logits in classification, numbers in regression, and detections (N, K, 6), see
+            `lossary.studies.detection`, in detection.
         seeds: their number, or the seeds themselves.
         epochs: passes over the training data, like `batch_size` and `learning_rate` by default those of the study. When
             `data` consists of loaders, they decide the batch size.
@@ -86,9 +94,9 @@ def compare(
 
     schedule = Schedule(epochs or study.epochs, batch_size or study.batch_size, learning_rate or study.learning_rate)
     data = _data(study, data)
-    entries = contenders(study.losses if losses is None else losses, study, data)
+    entries = contenders(study.losses if losses is None else losses, study, data, class_loss)
     with _torch(threads):
-        job = _Job(study, data, schedule, entries, model)
+        job = _Job(study, data, schedule, entries, model, class_loss)
         comparison = job.plan(numbers)
         check(study, entries, job.model(numbers[0]), data, schedule.batch_size)
         display = Display(
@@ -117,6 +125,7 @@ class _Job:
     schedule: Schedule
     entries: Entries
     factory: Callable[[], nn.Module] | None
+    class_loss: str | Loss | None
 
     def model(self, seed: int) -> nn.Module:
         """The model before training. Every loss gets a copy, so that no factory can make them differ."""
@@ -135,8 +144,8 @@ class _Job:
             study=self.study.name,
             contenders=tuple(contender for contender, _ in self.entries),
             metrics=tuple(Column(m.name, m.label, m.better, m.every_epoch) for m in self.study.metrics),
-            class_metric=self.study.class_metric.label,
-            classes=self.data.classes,
+            class_metric="" if self.study.class_metric is None else self.study.class_metric.label,
+            classes=() if self.study.class_metric is None else self.data.classes,
             seeds=seeds,
             setting=self._setting(seeds[0]),
         )
@@ -150,6 +159,7 @@ class _Job:
             "data": self.data.description,
             "class_counts": None if counts is None else counts.tolist(),
             "model": type(model).__name__,
+            "beside": None if self.study.beside is None else repr(beside_loss(self.study, self.class_loss)),
             "parameters": sum(p.numel() for p in model.parameters()),
             "optimizer": "AdamW, linear warm-up, cosine decay",
             "epochs": self.schedule.epochs,
@@ -191,8 +201,9 @@ class _Job:
                 display.epoch(run)
             prediction, target = predict(model, self.data.test, self.study.predict)
             run.test = {m.name: float(m.function(prediction, target)) for m in self.study.metrics}
-            by_class = self.study.class_metric.function(prediction, target, len(self.data.classes))
-            run.test_classes = [float(value) for value in by_class]
+            if self.study.class_metric is not None:
+                by_class = self.study.class_metric.function(prediction, target, len(self.data.classes))
+                run.test_classes = [float(value) for value in by_class]
             run.status = "finished"
             return prediction
         except DivergedError as error:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from lossary.core.compound import SumLoss
+from lossary.core.contract import checked
 from lossary.core.loss import Loss
 from lossary.studies import specs
 from lossary.studies.data import Data
@@ -27,14 +28,18 @@ if TYPE_CHECKING:
     Entries = Sequence[tuple[Contender, Criterion]]
 
 
-def contenders(losses: Losses, study: Study, data: Data) -> Entries:
-    """The losses to compare with what the report says of each."""
+def contenders(losses: Losses, study: Study, data: Data, beside: str | Loss | None = None) -> Entries:
+    """The losses to compare with what the report says of each; `beside` replaces the study's own."""
+    join = _joining(study, beside)
     found: list[tuple[Contender, Criterion]] = []
     labels: set[str] = set()
     for label, given in _listed(losses):
         loss: Any = given
-        if isinstance(given, str):
-            loss = specs.parse(given, task=study.task, class_weight=data.class_weight())
+        if isinstance(given, str) and given in study.criteria:
+            loss = study.criteria[given]()
+        elif isinstance(given, str):
+            options = {**({"task": study.task} if study.task else {}), **study.options}
+            loss = specs.parse(given, options=options, class_weight=data.class_weight())
         if not callable(loss):
             raise InputError(f"a loss must be a spec such as 'focal:gamma=1' or a callable; got {loss!r}")
         if label in labels:
@@ -42,10 +47,31 @@ def contenders(losses: Losses, study: Study, data: Data) -> Entries:
         labels.add(label)
         definition = repr(loss) if isinstance(loss, Loss) else label
         config = loss.to_dict() if isinstance(loss, Loss) else None
-        found.append((Contender(label, definition, tuple(_about(loss)), config), cast("Criterion", loss)))
+        found.append((Contender(label, definition, tuple(_about(loss)), config), join(cast("Criterion", loss))))
     if not found:
         raise InputError("no loss is given; name at least one, such as cross_entropy")
     return found
+
+
+def _joining(study: Study, beside: str | Loss | None) -> Callable[[Criterion], Criterion]:
+    """What makes a criterion of a loss: nothing, or the loss that the study has beside it."""
+    if study.beside is None:
+        if beside is not None:
+            raise InputError(f"the {study.name} study has no second loss; its losses are those of `losses`")
+        return lambda loss: loss
+    own = beside_loss(study, beside)
+    return functools.partial(_join, study.beside.join, own)
+
+
+def _join(join: Callable[[Criterion, Loss], Criterion], own: Loss, loss: Criterion) -> Criterion:
+    return join(loss, own)
+
+
+def beside_loss(study: Study, given: str | Loss | None) -> Loss:
+    """The loss beside those compared, from its spec."""
+    assert study.beside is not None
+    given = study.beside.loss if given is None else given
+    return specs.parse(given, options={"task": study.beside.task}) if isinstance(given, str) else given
 
 
 def _listed(losses: Losses) -> list[tuple[str, Any]]:
@@ -87,9 +113,10 @@ def check(study: Study, entries: Entries, model: nn.Module, data: Data, batch_si
             output: Tensor = model(x)
         except Exception as error:
             raise InputError(f"the model fails on a batch of shape {tuple(x.shape)}: {_line(error)}") from error
-    if output.ndim < 2 or output.shape[1] != len(data.classes):
-        count = len(data.classes)
-        raise InputError(f"the model must give (N, {count}, …) for {count} classes; got {tuple(output.shape)}")
+    axis, count = study.class_axis, study.outputs(len(data.classes))
+    if axis is not None and (output.ndim <= axis or output.shape[axis] != count):
+        expected = ", ".join(["N", *["…"] * (axis - 1), str(count)]) + (", …" if axis == 1 else "")
+        raise InputError(f"the model must give ({expected}) for {len(data.classes)} classes; got {tuple(output.shape)}")
     for contender, loss in entries:
         _check_loss(contender.label, study.name, loss, output, y)
     prediction, target = study.predict(output).cpu().numpy(), y.cpu().numpy()
@@ -106,7 +133,7 @@ def _check_loss(label: str, study: str, loss: Criterion, output: Tensor, y: Tens
     output = output.clone().requires_grad_()
     shapes = f"predictions {tuple(output.shape)} and targets {tuple(y.shape)}"
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), checked():
             value = copy.deepcopy(loss)(output, y)
     except Exception as error:
         raise InputError(f"the loss {label!r} does not suit {study}, with {shapes}: {_line(error)}") from error

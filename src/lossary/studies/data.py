@@ -28,10 +28,14 @@ class Split:
     """One part of a data set, in memory."""
 
     inputs: np.ndarray  # float32, samples first
-    targets: np.ndarray  # integers, samples first
+    targets: np.ndarray  # samples first; integers, where they are nothing but labels
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def labels(self) -> np.ndarray:
+        """Every label in the targets, for counting; below 0 is padding."""
+        return self.targets[self.targets >= 0]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,14 +49,14 @@ class Data:
     train: Split | Batches
     validation: Split | Batches
     test: Split | Batches
-    classes: tuple[str, ...]  # names, in the order of the labels
+    classes: tuple[str, ...]  # names, in the order of the labels; none where targets are numbers
     description: str = ""  # one or two sentences for the report
 
     def counts(self) -> np.ndarray | None:
-        """How often each class occurs in the training targets, if they are in memory."""
-        if not isinstance(self.train, Split):
+        """How often each class occurs in the training targets, if there are classes and they are in memory."""
+        if not isinstance(self.train, Split) or not self.classes:
             return None
-        return np.bincount(self.train.targets.ravel(), minlength=len(self.classes))
+        return np.bincount(self.train.labels(), minlength=len(self.classes))
 
     def class_weight(self) -> tuple[float, ...] | None:
         """Weights inversely proportional to the class counts; over all training targets they average 1."""
@@ -73,15 +77,15 @@ def load(path: Path, *, dense: bool, seed: int = 0) -> Data:
         dense: whether every pixel has a label.
         seed: decides a random 60/20/20 split where the file has none.
     """
-    arrays = _read(path)
+    arrays = read_arrays(path)
     key = "masks" if dense else "labels"
     for name in ("images", key):
         if name not in arrays:
             raise InputError(f"{path} has no array {name!r}; it has {', '.join(sorted(arrays)) or 'none'}")
-    images = _check_images(arrays["images"])
+    images = check_images(arrays["images"])
     targets = _check_targets(key, arrays[key], images, dense)
-    classes = _check_classes(key, targets, arrays.get("classes"))
-    part = _parts(arrays.get("split"), targets, dense, seed)
+    classes = check_classes(key, targets, arrays.get("classes"))
+    part = parts_of(arrays.get("split"), targets, dense, seed)
     # one mean and deviation per channel, from the training images only
     mean = images[part == 0].mean((0, 2, 3), keepdims=True)
     deviation = images[part == 0].std((0, 2, 3), keepdims=True)
@@ -93,7 +97,8 @@ def load(path: Path, *, dense: bool, seed: int = 0) -> Data:
     return Data(train, validation, test, classes, about)
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file by name."""
     try:
         loaded: Any = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -108,7 +113,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path} cannot be read as an .npz file of plain arrays: {error}") from error
 
 
-def _check_images(images: np.ndarray) -> np.ndarray:
+def check_images(images: np.ndarray) -> np.ndarray:
+    """Images as float32 (N, channels, H, W), all finite."""
     if images.dtype.kind not in "buif":
         raise InputError(f"`images` must hold numbers; got dtype {images.dtype}")
     if images.ndim == 3:
@@ -139,7 +145,7 @@ def _check_targets(key: str, targets: np.ndarray, images: np.ndarray, dense: boo
     return targets.astype(np.int64)
 
 
-def _check_classes(key: str, targets: np.ndarray, names: np.ndarray | None) -> tuple[str, ...]:
+def check_classes(key: str, targets: np.ndarray, names: np.ndarray | None) -> tuple[str, ...]:
     low, high = int(targets.min()), int(targets.max())
     if names is not None and (names.ndim != 1 or len(names) < 2):
         raise InputError(f"`classes` must list the names of two or more classes; got shape {names.shape}")
@@ -161,7 +167,7 @@ def _check_classes(key: str, targets: np.ndarray, names: np.ndarray | None) -> t
     return tuple(str(label) for label in range(count))
 
 
-def _parts(split: np.ndarray | None, targets: np.ndarray, dense: bool, seed: int) -> np.ndarray:
+def parts_of(split: np.ndarray | None, targets: np.ndarray, dense: bool, seed: int) -> np.ndarray:
     """For each sample the index of its part in SPLITS."""
     if split is None:
         part = _random_parts(targets, dense, seed)

@@ -18,7 +18,7 @@ INK = 0.35
 
 
 @functools.cache
-def _digits() -> tuple[np.ndarray, np.ndarray]:
+def handwritten() -> tuple[np.ndarray, np.ndarray]:
     """Images (1797, 8, 8) in [0, 1], and labels."""
     from sklearn.datasets import load_digits  # pyright: ignore
 
@@ -51,7 +51,7 @@ def segmentation_data(
     """
     canvas = canvas or Canvas()
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(_digits()[0]))
+    order = rng.permutation(len(handwritten()[0]))
     # 1000, 300 and 497 source digits: a digit seen in training is never met again
     sources = (order[:1000], order[1000:1300], order[1300:])
     splits = [_paint(s, n, canvas, rng) for s, n in zip(sources, (train, validation, test), strict=True)]
@@ -69,18 +69,18 @@ def segmentation_data(
 
 
 def _paint(source: np.ndarray, count: int, canvas: Canvas, rng: np.random.Generator) -> Split:
-    wanted = np.isin(_digits()[1][source], canvas.digits)
+    wanted = np.isin(handwritten()[1][source], canvas.digits)
     inputs = np.zeros((count, 1, canvas.size, canvas.size), np.float32)
     targets = np.zeros((count, canvas.size, canvas.size), np.int64)
     for image, mask in zip(inputs[:, 0], targets, strict=True):
         for _ in range(canvas.strokes):
-            _add_stroke(image, _stamps()[rng.choice(source[~wanted])], rng)
+            add_stroke(image, stamps()[rng.choice(source[~wanted])], rng)
         _add_digits(image, mask, source[wanted], canvas, rng)
     inputs += rng.normal(0, canvas.noise, inputs.shape)
     return Split(inputs, targets)
 
 
-def _add_stroke(image: np.ndarray, stamp: np.ndarray, rng: np.random.Generator) -> None:
+def add_stroke(image: np.ndarray, stamp: np.ndarray, rng: np.random.Generator) -> None:
     """Adds a turned piece of a digit somewhere."""
     height, width = rng.integers(5, 10, 2).tolist()
     piece = np.rot90(stamp[_window(STAMP, height, width, rng)], int(rng.integers(4)))
@@ -106,20 +106,20 @@ def _add_digits(
         row, column = rng.choice(corners).tolist()
         there = np.s_[row : row + STAMP, column : column + STAMP]
         which = int(rng.choice(source))
-        stamp = _stamps()[which]
+        stamp = stamps()[which]
         ink = stamp > INK
         faded = np.maximum(stamp, 0.3 * image[there])  # clutter stays visible around the digit, but dim
         image[there] = np.where(ink, stamp * rng.uniform(0.7, 1), faded)
-        mask[there][ink] = 1 + canvas.digits.index(int(_digits()[1][which]))
+        mask[there][ink] = 1 + canvas.digits.index(int(handwritten()[1][which]))
         free[max(0, row - STAMP) : row + STAMP + 1, max(0, column - STAMP) : column + STAMP + 1] = False
 
 
 @functools.cache
-def _stamps() -> np.ndarray:
+def stamps() -> np.ndarray:
     """Every digit smoothly enlarged to STAMP×STAMP."""
     from scipy.ndimage import zoom  # pyright: ignore
 
-    images = _digits()[0]
+    images = handwritten()[0]
     enlarge = cast(Any, zoom)
     return np.clip(enlarge(images, (1, STAMP / 8, STAMP / 8), order=3, mode="grid-constant", grid_mode=True), 0, 1)
 
@@ -134,7 +134,7 @@ def classification_data(
 
     `validation` and `test` are numbers of images for each digit: both parts are balanced.
     """
-    images, labels = _digits()
+    images, labels = handwritten()
     rng = np.random.default_rng(seed)
     parts: tuple[list[np.ndarray], ...] = ([], [], [])
     counts = [max(1, round(most * ratio ** (-digit / 9))) for digit in range(10)]
@@ -159,3 +159,62 @@ def classification_data(
             f"{validation} and {test} images of each digit."
         ),
     )
+
+
+# --- sequences --------------------------------------------------------------------------------------------------------
+
+PADDING = -1
+"""What stands behind the last label of a row."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Strip:
+    """How an image of the sequence study is made."""
+
+    height: int = 12
+    width: int = 72
+    least: int = 2  # digits on a strip
+    most: int = 7
+    gap: tuple[int, int] = (-1, 2)  # columns between two digits; below 0 they run into one another
+    noise: float = 0.12  # standard deviation, where ink has brightness 0.6 to 1
+
+
+def sequence_data(
+    *, train: int = 800, validation: int = 150, test: int = 400, strip: Strip | None = None, seed: int = 0
+) -> Data:
+    """Strips of handwritten digits that touch; the target is what they say, the places of the digits are not told.
+
+    Class 0 is the blank, class d + 1 the digit d. The three parts use disjoint source digits. `train`, `validation` and
+    `test` are numbers of strips.
+    """
+    strip = strip or Strip()
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(handwritten()[0]))
+    sources = (order[:1000], order[1000:1300], order[1300:])
+    splits = [_write(s, n, strip, rng) for s, n in zip(sources, (train, validation, test), strict=True)]
+    return Data(
+        *splits,
+        classes=("blank", *map(str, range(10))),
+        description=(
+            f"Strips of {strip.least} to {strip.most} handwritten digits (scikit-learn) of 8×8 pixels, jittered, "
+            f"touching and noisy, {strip.width} columns wide. {train} / {validation} / {test} strips for train / "
+            "validation / test, from disjoint digits. Which columns belong to which digit is not told."
+        ),
+    )
+
+
+def _write(source: np.ndarray, count: int, strip: Strip, rng: np.random.Generator) -> Split:
+    images, labels = handwritten()
+    inputs = np.zeros((count, 1, strip.height, strip.width), np.float32)
+    targets = np.full((count, strip.most), PADDING, np.int64)
+    for canvas, row in zip(inputs[:, 0], targets, strict=True):
+        column = int(rng.integers(0, 4))
+        for place in range(int(rng.integers(strip.least, strip.most + 1))):
+            which = int(rng.choice(source))
+            top = int(rng.integers(0, strip.height - 7))
+            there = canvas[top : top + 8, column : column + 8]
+            there[...] = np.maximum(there, images[which] * rng.uniform(0.6, 1))
+            row[place] = 1 + labels[which]
+            column += 8 + int(rng.integers(strip.gap[0], strip.gap[1] + 1))
+    inputs += rng.normal(0, strip.noise, inputs.shape)
+    return Split(inputs, targets)

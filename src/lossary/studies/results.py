@@ -67,8 +67,8 @@ class Comparison:
     study: str
     contenders: tuple[Contender, ...]
     metrics: tuple[Column, ...]  # the first one ranks
-    class_metric: str
-    classes: tuple[str, ...]
+    class_metric: str  # empty where there is none
+    classes: tuple[str, ...]  # those that have a score of their own
     seeds: tuple[int, ...]
     setting: dict[str, Any]  # epochs, batch size, data, versions …
     runs: list[Run] = dataclasses.field(default_factory=list[Run])

@@ -12,7 +12,7 @@ import ast
 import functools
 import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lossary.core.catalogue import create, find
@@ -56,22 +56,22 @@ def value(text: str) -> Any:
         return text
 
 
-def parse(spec: str, *, task: str, class_weight: Sequence[float] | None = None) -> Loss:
+def parse(spec: str, *, options: Mapping[str, Any], class_weight: Sequence[float] | None = None) -> Loss:
     """The loss of one spec; sums as `dice+0.5*focal`.
 
     Args:
         spec: one item of the list, see the top of this file.
-        task: given to the losses that ask for one and whose spec does not say it.
+        options: given to the losses that have them and whose spec does not say them: the task, say.
         class_weight: what `class_weight=balanced` stands for, one number per class.
 
-    >>> parse("dice+0.5*focal:gamma=1", task="multiclass")
+    >>> parse("dice+0.5*focal:gamma=1", options={"task": "multiclass"})
     DiceLoss('multiclass') + 0.5 * FocalLoss('multiclass', gamma=1.0)
     """
-    terms = [_term(term, task, class_weight) for term in split(spec, "+")]
+    terms = [_term(term, options, class_weight) for term in split(spec, "+")]
     return functools.reduce(operator.add, terms)
 
 
-def _term(text: str, task: str, class_weight: Sequence[float] | None) -> Loss:
+def _term(text: str, given: Mapping[str, Any], class_weight: Sequence[float] | None) -> Loss:
     match = _TERM.match(text)
     if match is None:
         raise InputError(
@@ -81,8 +81,8 @@ def _term(text: str, task: str, class_weight: Sequence[float] | None) -> Loss:
     try:
         cls = find(match["name"].strip())
         options = _options(match["options"], class_weight)
-        if "task" not in options and any(name == "task" for name, _, _ in cls.options()):
-            options["task"] = task
+        own = {name for name, _, _ in cls.options()}
+        options = {name: value for name, value in given.items() if name in own} | options
         loss = create(cls.__name__, **options)
         return loss if match["weight"] is None else _weight(match["weight"]) * loss
     except (TypeError, ValueError) as error:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Sized
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from lossary.studies.data import Batches
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
+
+
+@runtime_checkable
+class Staged(Protocol):
+    """A criterion that changes while a model is trained."""
+
+    def advance(self, progress: float) -> None:
+        """Told before each step which share of them is done."""
+        ...
 
 
 class DivergedError(ArithmeticError):
@@ -54,8 +63,9 @@ class Training:
         if isinstance(loss, nn.Module):  # a criterion may have parameters of its own, such as class centres
             parameters += list(loss.parameters())
         self.optimizer = torch.optim.AdamW(parameters, lr=schedule.learning_rate, foreach=True)
-        steps = schedule.epochs * _steps(data, schedule.batch_size)
-        self.rate = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: schedule.factor(step, steps))
+        self.steps = schedule.epochs * _steps(data, schedule.batch_size)
+        self.rate = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: schedule.factor(step, self.steps))
+        self._done = 0
         self._digest = hashlib.sha256()
 
     @property
@@ -77,6 +87,10 @@ class Training:
             yield total / samples
 
     def _step(self, x: Tensor, y: Tensor) -> float:
+        staged: object = self.loss
+        if isinstance(staged, Staged):
+            staged.advance(self._done / self.steps)
+        self._done += 1
         self.optimizer.zero_grad()
         loss = self.loss(self.model(x), y)
         loss.backward()  # pyright: ignore[reportUnknownMemberType]

@@ -77,7 +77,7 @@ class Prototypes(Criterion):
         """The prototypes or centres, whatever the loss calls them."""
         return getattr(self, self.loss.class_vectors)
 
-    def forward(
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride] (features are one tensor, not several outputs)
         self,
         prediction: Tensor,
         target: Tensor,

@@ -23,6 +23,7 @@ from lossary.core.families import (
     MaskLoss,
     NamedSumLoss,
     PointwiseLoss,
+    RotatedBoxLoss,
     SigmoidLoss,
     SimilarityLoss,
 )
@@ -94,6 +95,11 @@ def _residual(loss: Loss, error: float) -> Pair:
     return np.array([[target + error]]), np.array([[target]])
 
 
+def _variance(loss: Loss) -> dict[str, NDArray[Any]]:
+    """Where the loss takes a variance it is 1."""
+    return {"variance": np.ones((1, 1))} if any("variance" in part.takes for part in parts(loss)) else {}
+
+
 def _scores(loss: Loss, score: float) -> Pair:
     """One place whose true answer has this score, and whose other classes have 0."""
     task = _task(loss)
@@ -146,20 +152,28 @@ def _shifted(loss: Loss, offset: float) -> Pair:
     return _as_scores(loss, found, truth)
 
 
-def _centred(width: float, height: float) -> Pair:
-    return np.array([[-width / 2, -height / 2, width / 2, height / 2]]), np.array([[-0.5, -0.5, 0.5, 0.5]])
+def _against_square(loss: Loss, x: float, width: float, height: float) -> Pair:
+    """A box of a centre on the x axis and of these sides, and the unit square in the middle."""
+    if isinstance(parts(loss)[0], RotatedBoxLoss):
+        return np.array([[x, 0.0, width, height, 0.0]]), np.array([[0.0, 0.0, 1.0, 1.0, 0.0]])
+    prediction = np.array([[x - width / 2, -height / 2, x + width / 2, height / 2]])
+    return prediction, np.array([[-0.5, -0.5, 0.5, 0.5]])
 
 
 def _offset(loss: Loss, offset: float) -> Pair:
-    return np.array([[offset, 0.0, offset + 1.0, 1.0]]), np.array([[0.0, 0.0, 1.0, 1.0]])
+    return _against_square(loss, offset, 1.0, 1.0)
 
 
 def _scale(loss: Loss, log_scale: float) -> Pair:
-    return _centred(math.exp(log_scale), math.exp(log_scale))
+    return _against_square(loss, 0.0, math.exp(log_scale), math.exp(log_scale))
 
 
 def _ratio(loss: Loss, log_ratio: float) -> Pair:
-    return _centred(math.exp(log_ratio / 2), math.exp(-log_ratio / 2))
+    return _against_square(loss, 0.0, math.exp(log_ratio / 2), math.exp(-log_ratio / 2))
+
+
+def _rotated(loss: Loss, angle: float) -> Pair:
+    return np.array([[0.0, 0.0, 3.0, 1.0, angle]]), np.array([[0.0, 0.0, 3.0, 1.0, 0.0]])
 
 
 def _turned(loss: Loss, angle: float) -> Pair:
@@ -200,7 +214,15 @@ def _sigmoid(z: float) -> float:
 
 
 ERROR = Axis(
-    "e", "error e = prediction − target", "slope dℓ/de", "", limits=(-3, 3), pair=_residual, open=True, length=True
+    "e",
+    "error e = prediction − target",
+    "slope dℓ/de",
+    "",
+    limits=(-3, 3),
+    pair=_residual,
+    operands=_variance,
+    open=True,
+    length=True,
 )
 MARGIN = Axis(
     "m",
@@ -283,6 +305,16 @@ RATIO = Axis(
     place=math.exp,
     logarithmic=True,
 )
+TURN = Axis(
+    "turn",
+    "angle θ between the boxes, in degrees",
+    "slope dℓ/dθ, θ in radians",
+    "two boxes of sides 3 and 1 with one centre",
+    limits=(-180, 180),
+    pair=_rotated,
+    coordinate=math.radians,
+    place=math.degrees,
+)
 
 ANGLE = Axis(
     "angle",
@@ -338,6 +370,7 @@ AXES: dict[type[Loss], tuple[Axis, ...]] = {
     SimilarityLoss: (COSINE, DISTANCE),
     DistanceLoss: (DISTANCE, COSINE),
     BoxLoss: (OFFSET, SCALE, RATIO),
+    RotatedBoxLoss: (TURN, OFFSET, SCALE, RATIO),
 }
 """The axes of each family; the first is drawn unless another is asked for or shared with the other losses."""
 
@@ -361,6 +394,14 @@ def axes_of(loss: Loss) -> tuple[Axis, ...]:
 def _needed(loss: Loss) -> tuple[str, ...]:
     """The operands without which the loss has no value."""
     return tuple(name for name in loss.takes if name not in loss.optional)
+
+
+def scene(losses: Sequence[Loss], axis: Axis) -> str:
+    """What a picture of these losses holds fixed; empty where that is nothing."""
+    every = [part for loss in losses for part in parts(loss)]
+    if any("variance" in part.takes for part in every):
+        return "variance 1"
+    return axis.scene if any(part.reads_target for part in every) else ""
 
 
 def _shared(axes: Sequence[tuple[Axis, ...]]) -> tuple[Axis, ...]:

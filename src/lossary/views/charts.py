@@ -80,6 +80,47 @@ def reliability(bins: Reliability, index: int) -> str:
     return _svg(figure, "accuracy over confidence")
 
 
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One loss over a setting that the comparison varies."""
+
+    index: int  # of the loss, for its colour
+    places: Sequence[float]
+    values: Sequence[Sequence[float]]  # of the runs at each place
+
+
+def lines(given: Sequence[Line], *, label: str, x: str, y: str) -> str:
+    """Mean of the runs at each place, with a dot for every run; on a logarithmic scale."""
+    figure, axes = _figure(4.6, 3.0)
+    for line in given:
+        colour = _placeholder(line.index)
+        means = [float(np.mean(own)) if len(own) else np.nan for own in line.values]
+        axes.plot(line.places, means, color=colour, linewidth=1.9, solid_capstyle="round")
+        for place, own in zip(line.places, line.values, strict=True):
+            axes.scatter([place] * len(own), own, s=14, color=colour, alpha=0.7, linewidths=0)
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.set_xticks(sorted({place for line in given for place in line.places}))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
+    axes.set_yscale("log")  # one that fails would press the others flat
+    for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        axis(lambda value, _: f"{value:g}")
+    return _svg(figure, label)
+
+
+def scatter(truth: np.ndarray, prediction: np.ndarray, index: int, limits: tuple[float, float]) -> str:
+    """Predicted over true numbers, with the diagonal; `limits` are those of predictions."""
+    figure, axes = _figure(2.6, 2.6)
+    ends = float(truth.min()), float(truth.max())
+    axes.plot(ends, ends, color=_INK, linewidth=1, linestyle="--")
+    axes.scatter(truth, prediction, s=13, color=_placeholder(index), alpha=0.7, linewidths=0)
+    margin = 0.04 * (limits[1] - limits[0])
+    axes.set_ylim(limits[0] - margin, limits[1] + margin)
+    axes.set_xlabel("truth")
+    axes.set_ylabel("prediction")
+    return _svg(figure, "predictions over the truth")
+
+
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     """A bare figure: no pyplot, so no state is shared with the caller's own plots."""
     from matplotlib.figure import Figure

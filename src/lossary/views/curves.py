@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossary.core.compound import SumLoss
+from lossary.core.families import PointwiseLoss
 from lossary.core.loss import Loss
 from lossary.views.axes import Axis, common_axis, parts, settings
 from lossary.views.description import plain
@@ -104,7 +105,11 @@ def _limits(losses: Sequence[Loss], axis: Axis, limits: tuple[float, float] | No
             )
         return low, high
     if axis.length:
-        numbers = [v for loss in losses for part in parts(loss) for _, v in settings(part) if type(v) is float]
+        every = [part for loss in losses for part in parts(loss)]
+        ends = [part.domain("target").high for part in every if isinstance(part, PointwiseLoss)]
+        if max(ends) < math.inf:  # errors are no larger than targets
+            return -1.5 * max(ends), 1.5 * max(ends)
+        numbers = [v for part in every for _, v in settings(part) if type(v) is float]
         most = max([most, *(1.5 * n for n in numbers if n <= 100)])
         least = -most
     return least, most
@@ -118,7 +123,9 @@ def _curve(loss: Loss, axis: Axis, low: float, high: float) -> Curve:
         if x.size < 3:
             raise ValueError(f"`limits` must hold three of the {axis.points} places of the axis {axis.name!r}")
         values = np.array([value(u) for u in x])
-        return Curve(loss, axis, x, values, np.gradient(values, x, edge_order=2))
+        slopes = np.gradient(values, x, edge_order=2)
+        slopes[np.abs(slopes) < 1e-9 * np.max(np.abs(values))] = 0.0  # rounding, where the value does not change
+        return Curve(loss, axis, x, values, slopes)
     # evenly in x where a picture is even in x, evenly in the logarithm where that is what it shows
     evenly = np.linspace(axis.coordinate(low), axis.coordinate(high), axis.points)
     u = evenly if axis.logarithmic else np.array([axis.coordinate(x) for x in np.linspace(low, high, axis.points)])

@@ -18,6 +18,7 @@ import numpy as np
 
 from lossary.core.compound import SumLoss
 from lossary.core.loss import Loss
+from lossary.views.axes import scene
 from lossary.views.curves import Curve, Numbers, curves
 
 if TYPE_CHECKING:
@@ -75,8 +76,9 @@ def draw(lines: Sequence[Curve]) -> Figure:
         _mark_jumps(left, line.x, line.value, style["color"])
     left.set_ylim(*_window([line.value for line in lines]))
     right.set_ylim(*_window([line.slope for line in lines]))
-    if axis.scene:
-        figure.suptitle(axis.scene, fontsize=9.5, color=_INK)
+    fixed = scene([line.loss for line in lines], axis)
+    if fixed:
+        figure.suptitle(fixed, fontsize=9.5, color=_INK)
     if len(lines) > 1:
         figure.legend(loc="outside lower center", ncols=_columns(named), frameon=False, fontsize=10, handlelength=3.2)
     return figure

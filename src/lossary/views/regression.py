@@ -47,7 +47,7 @@ def error_surfaces(results: Sequence[Regression], centers: Numbers) -> Figure:
     panels = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
     low = max(min(float(r.surface.min()) for r in results), 1e-5)
     high = max(max(float(r.surface.max()) for r in results), 10 * low)
-    area = 14_000 / len(centers) * 1.2
+    area = 60_000 / len(centers)  # dots that touch, whatever their number
     drawn = None
     for panel, result in zip(panels, results, strict=False):
         drawn = panel.scatter(
@@ -116,4 +116,4 @@ def _figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("pictures need matplotlib: pip install 'lossary[studies]'") from error
-    return Figure(figsize=(width, height), dpi=110, layout="constrained")
+    return Figure(figsize=(width, height), dpi=100, layout="constrained")

@@ -172,14 +172,19 @@ class CompoundLoss(Loss):
         needed = () if self.weighed_by is None else (self.weighed_by,)
         contract.operands(" + ".join(self.names), self.takes, operands, needed=needed)
         check_outputs(outputs_of(self), {"mask": mask, "sample_weight": sample_weight, **operands})
-        prepared: dict[Any, Any] = {}
-        batches: list[Any] = []
-        for _, loss in self.terms:
-            own = {name: value for name, value in operands.items() if name in loss.takes}
-            key = (loss.preparation_key(), tuple(own))  # a batch that lacks an operand cannot be shared
-            if key not in prepared:
-                prepared[key] = loss.prepare(prediction, target, mask=mask, sample_weight=sample_weight, operands=own)
-            batches.append(prepared[key])
+        owns = [{name: value for name, value in operands.items() if name in loss.takes} for _, loss in self.terms]
+        prepared: list[tuple[Any, tuple[str, ...], Any]] = []
+
+        def found(loss: Loss, own: Mapping[str, Any]) -> Any:
+            """The batch of a part that reads alike and has at least the operands of this one."""
+            key = _reading(loss)
+            return next((batch for k, names, batch in prepared if k == key and all(n in names for n in own)), None)
+
+        for (_, loss), own in sorted(zip(self.terms, owns, strict=True), key=lambda part: -len(part[1])):
+            if found(loss, own) is None:
+                batch = loss.prepare(prediction, target, mask=mask, sample_weight=sample_weight, operands=own)
+                prepared.append((_reading(loss), tuple(own), batch))
+        batches = [found(loss, own) for (_, loss), own in zip(self.terms, owns, strict=True)]
         for (_, loss), batch in zip(self.terms, batches, strict=True):
             if isinstance(batch, ClassBatch):
                 batch.wanted |= {(loss.loss if isinstance(loss, OutputLoss) else loss).reads}
@@ -286,3 +291,9 @@ def added(terms: list[Array]) -> Array:
     for term in terms[1:]:
         total = total + term
     return total
+
+
+def _reading(loss: Loss) -> Any:
+    """What a prepared batch depends on. An operand that a loss needs may change what is prepared; an optional one only
+    stands beside it, so parts without it may share the batch."""
+    return loss.preparation_key(), tuple(name for name in loss.takes if name not in loss.optional)

@@ -6,9 +6,10 @@ import abc
 from typing import Any, Literal, NamedTuple
 
 from lossary.array.namespace import Array, Namespace, namespace
+from lossary.core.families.answer import Scored
 from lossary.core.families.classification import ClassBatch
 from lossary.core.families.elements import weighted
-from lossary.core.families.sigmoid import SigmoidLoss, cross_entropy, error
+from lossary.core.families.sigmoid import SigmoidLoss
 from lossary.core.loss import family
 from lossary.core.reduction import Mean, Terms, finalize_mean, mean_statistics
 
@@ -32,11 +33,11 @@ class GroupSums(NamedTuple):
 class BalancedLoss(SigmoidLoss):
     """Binary cross entropies in which each group of places has a factor that depends on the sizes of all groups."""
 
-    def values(self, xp: Namespace, z: Array, t: Array) -> Array:
-        return cross_entropy(z, t)
+    def values(self, xp: Namespace, x: Scored) -> Array:
+        return x.cross_entropy
 
-    def slope(self, xp: Namespace, z: Array, t: Array) -> Array:
-        return error(z, t)
+    def slope(self, xp: Namespace, x: Scored) -> Array:
+        return x.error
 
     @abc.abstractmethod
     def sums(self, batch: ClassBatch, mass: Array) -> tuple[Array, Array]:

@@ -32,22 +32,36 @@ Task = Literal["binary", "multilabel", "multiclass"]
 class ClassBatch:
     """A prepared batch of scores and labels.
 
-    Exactly one of `index` and `share` is set. `index` holds valid class indices (multiclass; floating where labels may
-    lie between classes) or 0 and 1 (otherwise); `share` the probability that the target gives to each class, in the
-    shape of `scores`.
+    Exactly one of `labels` and `share` is set. `labels` holds valid class indices (multiclass; floating where labels
+    may lie between classes) or, otherwise, the target as it came, above 0 where it is positive; `share` the probability
+    that the target gives to each class, in the shape of `scores`.
     """
 
     xp: Namespace
     task: Task
     axis: int | None  # of the classes; None for binary
     scores: Array  # logits in the compute dtype, 0 where a place does not count
-    index: Array | None
+    labels: Array | None
     share: Array | None
     counted: Array | None
     weight: Array | None  # sample weights as given, with the rank of the unreduced loss
     distance: Array | None = None  # the map that the call gave, 0 where a place does not count
     wanted: frozenset[str] = frozenset()  # what will be read, by all parts of a sum: names of the methods below
     memo: dict[Any, Any] = dataclasses.field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]  # what they share
+
+    @property
+    def index(self) -> Array | None:
+        """Class indices (multiclass) or, otherwise, a bool array; None where the target is soft."""
+        if self.labels is None or self.task == "multiclass" or self.labels.dtype == self.xp.bool:
+            return self.labels
+        if "index" not in self.memo:
+            self.memo["index"] = self.labels > 0
+        return self.memo["index"]
+
+    @property
+    def target(self) -> Array:
+        """The target of a task other than multiclass: labels, or the probability of yes."""
+        return self.labels if self.share is None else self.share
 
     @property
     def classes(self) -> int:
@@ -182,7 +196,7 @@ class ClassificationLoss(Loss):
         if dense:
             batch.share = self._share(xp, target, dtype, counted, axis)
         else:
-            batch.index, batch.counted = self._index(xp, target, counted, batch.classes)
+            batch.labels, batch.counted = self._valid_labels(xp, target, counted, batch.classes)
         return batch
 
     # --- shapes ---------------------------------------------------------------------------------------------------
@@ -252,14 +266,17 @@ class ClassificationLoss(Loss):
             return None
         return target != self.ignore_index
 
-    def _index(self, xp: Namespace, target: Array, counted: Array | None, classes: int) -> tuple[Array, Array | None]:
-        """Labels as valid indices (multiclass) or as positive or not, and the places that count."""
+    def _valid_labels(
+        self, xp: Namespace, target: Array, counted: Array | None, classes: int
+    ) -> tuple[Array, Array | None]:
+        """Labels as valid indices (multiclass) or as they came, and the places that count."""
+        multiclass = self.task == "multiclass"
         if target.dtype == xp.bool:
-            return (xp.astype(target, xp.int32), counted) if self.task == "multiclass" else (target, counted)
-        high = classes - 1 if self.task == "multiclass" else 1
-        low = 0 if self.reads_probabilities or self.task == "multiclass" else -1
+            return (xp.astype(target, xp.int32) if multiclass else target), counted
+        low = 0 if self.reads_probabilities or multiclass else -1
+        high = classes - 1 if multiclass else 1
         counted = in_range(xp, type(self).__name__, "target", target, low, high, self.ignore_index, counted)
-        return (index_or_zero(xp, counted, target) if self.task == "multiclass" else target > 0), counted
+        return (index_or_zero(xp, counted, target) if multiclass else target), counted
 
     def _share(self, xp: Namespace, target: Array, dtype: Any, counted: Array | None, axis: int | None) -> Array:
         """A target of probabilities, in the compute dtype."""

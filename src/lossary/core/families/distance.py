@@ -179,6 +179,8 @@ def planes(batch: ClassBatch, chosen: tuple[int, ...] | None = None) -> Planes:
     xp, axis, p = batch.xp, batch.axis, batch.p()
     if batch.task != "multiclass" or axis is None:
         t = xp.astype(batch.index, p.dtype) if batch.share is None else batch.share
+        # a mask of 0 and 255 is read as one of 0 and 1; `lossary.checked()` finds it
+        t = xp.clip(t, min=0.0, max=1.0)
         return Planes(keep(xp, batch.counted, p), keep(xp, batch.counted, t), batch.spatial)
     chosen = tuple(range(batch.classes)) if chosen is None else chosen
     t = _true(batch, chosen, axis)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Any, ClassVar
 
 from lossary.array.namespace import Array, Namespace, eager, is_array, on_cpu
 from lossary.array.primitives import elementwise, sizes
@@ -16,18 +16,31 @@ from lossary.core.reduction import Terms
 class ElementLoss(Loss):
     """Losses whose formula is a function of one number per element."""
 
+    has_slope: ClassVar[bool] = False
+    """Whether `slope` is that of `values`: a loss with a formula of its own does not inherit the slope of another."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        owner = {name: [name in vars(c) for c in cls.__mro__].index(True) for name in ("values", "slope")}
+        cls.has_slope = cls.slope is not ElementLoss.slope and owner["slope"] <= owner["values"]
+
     @abc.abstractmethod
-    def values(self, xp: Namespace, quantity: Array, /) -> Array:
+    def values(self, xp: Namespace, quantity: Any, /) -> Array:
         """The formula, on the quantity of the family."""
 
-    def slope(self, xp: Namespace, quantity: Array, /) -> Array:
-        """The derivative of `values`. A loss may define it, so that eager torch computes both in one pass."""
+    def slope(self, xp: Namespace, quantity: Any, /) -> Array | float:
+        """The derivative of `values`; a number where it is constant. A loss may define it, so that eager torch
+        computes both in one pass."""
         raise NotImplementedError
 
     def formula(self, xp: Namespace, quantity: Array, /) -> Array:
         """`values`, with its slope as derivative where the loss defines one."""
-        has_slope = type(self).slope is not ElementLoss.slope
-        return elementwise(self.values, self.slope if has_slope else None, xp, quantity)
+        return elementwise(self.of, self.values, self.slope if self.has_slope else None, xp, quantity)
+
+    @staticmethod
+    def of(xp: Namespace, quantity: Array, /, smooth: bool = True) -> Any:
+        """What the formula reads of its quantity: here that itself."""
+        return quantity
 
 
 places = contract.places

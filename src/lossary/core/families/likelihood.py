@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from lossary.array.namespace import Array
-from lossary.array.primitives import along, log_sigmoid, pick
+from lossary.array.namespace import Array, Namespace
+from lossary.array.primitives import along, elementwise, mix, pick
 from lossary.core import contract
+from lossary.core.families.answer import Answer, Scored
 from lossary.core.families.classification import ClassBatch, ProbabilityLoss, by_class, class_vector
 from lossary.core.families.elements import ElementLoss, rank, times, weighted
 from lossary.core.loss import Taxonomy, family
@@ -16,7 +17,7 @@ from lossary.core.reduction import Terms
 
 @family
 class LikelihoodLoss(ElementLoss, ProbabilityLoss):
-    """Losses ℓ(log p) of the probability p of the true answer.
+    """Losses ℓ(p) of the probability p of the true answer; cross entropy, -ln p, unless a loss says otherwise.
 
     Soft targets are expectations: Σ_c t_c·ℓ(log p_c) for multiclass, t·ℓ(log p) + (1-t)·ℓ(log(1-p)) otherwise, so
     labels and one-hot targets give the same number. The unreduced loss has the shape of the labels.
@@ -24,6 +25,16 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
 
     family_name: ClassVar[str] = "likelihood"
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
+
+    def values(self, xp: Namespace, answer: Answer, /) -> Array:
+        """The formula."""
+        return -answer.log_p
+
+    def slope(self, xp: Namespace, answer: Answer, /) -> Array | float:
+        """Its derivative by log p."""
+        return -1.0
+
+    of = Answer
 
     # --- what a loss may add to the formula ------------------------------------------------------------------------
 
@@ -66,25 +77,42 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
         return weighted(batch.xp, self._sigmoid(batch), batch.counted, weight)
 
     def _sigmoid(self, batch: ClassBatch) -> Array:
-        xp, z = batch.xp, batch.scores
         positive, negative = self._sides(batch)
-        if batch.index is not None and not self.smoothing:
-            # a hard label leaves one of the two terms: log p of the label is log σ(±z)
-            values = self.formula(xp, log_sigmoid(xp.where(batch.index, z, -z)))
-            if positive is None:
-                return values
-            return values * xp.where(batch.index, positive + xp.zeros_like(z), negative + xp.zeros_like(z))
-        t = xp.astype(batch.index, z.dtype) if batch.share is None else batch.share
-        t = t * (1.0 - self.smoothing) + 0.5 * self.smoothing
-        on, off = t, 1.0 - t
-        if positive is not None:
-            on, off = on * positive, off * negative
-        return on * self.formula(xp, log_sigmoid(z)) + off * self.formula(xp, log_sigmoid(-z))
+        if isinstance(positive, float) and isinstance(negative, float):
+            return self._terms(batch, positive, negative)
+        return positive * self._terms(batch, 1.0, 0.0) + negative * self._terms(batch, 0.0, 1.0)
+
+    def _terms(self, batch: ClassBatch, on: float, off: float) -> Array:
+        """on · t · ℓ(p) + off · (1-t) · ℓ(1-p)."""
+        smoothing = self.smoothing
+        hard = batch.share is None and not smoothing
+
+        def of(xp: Namespace, z: Array, t: Array, smooth: bool = True) -> Scored:
+            x = Scored(xp, z, t, smooth)
+            if smoothing:
+                x.t = x.t * (1.0 - smoothing) + 0.5 * smoothing
+            return x
+
+        def values(xp: Namespace, x: Scored) -> Array:
+            if hard:  # one of the two terms is left
+                return self._side(x, self.values(xp, x.label), on, off)
+            return mix(x.t, _times(on, self.values(xp, x.yes)), _times(off, self.values(xp, x.no)))
+
+        def slope(xp: Namespace, x: Scored) -> Array:
+            if hard:
+                return self._side(x, self.slope(xp, x.label) * x.label.miss * x.sign, on, off)
+            yes, no = self.slope(xp, x.yes) * x.miss, self.slope(xp, x.no) * x.p
+            return mix(x.t, _times(on, yes), _times(-off, no))
+
+        return elementwise(of, values, slope if self.has_slope else None, batch.xp, batch.scores, batch.target)
+
+    def _side(self, x: Scored, term: Array, on: float, off: float) -> Array:
+        return _times(on, term) if on == off else (x.t * on + (1.0 - x.t) * off) * term
 
     def _sides(self, batch: ClassBatch) -> tuple[Any, Any]:
         sides = self.sides()
         if sides is None:
-            return None, None
+            return 1.0, 1.0
         positive, negative = (by_class(batch, side) if isinstance(side, tuple) else side for side in sides)
         return positive, negative
 
@@ -149,3 +177,7 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
             if weights is not None:
                 values = values * along(xp, class_vector(xp, weights, values), rank(values), axis)
         return xp.sum(values, axis=axis)
+
+
+def _times(factor: float, x: Array) -> Array:
+    return x if factor == 1 else factor * x

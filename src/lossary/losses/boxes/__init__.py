@@ -4,6 +4,7 @@
 from lossary.losses.boxes.overlap import AlphaIoULoss, GIoULoss, InnerIoULoss, IoULoss
 from lossary.losses.boxes.distance import CIoULoss, DIoULoss, EIoULoss, FocalEIoULoss
 from lossary.losses.boxes.corner import CDIoULoss, MPDIoULoss, SIoULoss, WIoULoss
+from lossary.losses.boxes.rotated import GWDLoss, KLDBoxLoss, ProbIoULoss
 
 __all__ = [
     "AlphaIoULoss",
@@ -13,9 +14,12 @@ __all__ = [
     "EIoULoss",
     "FocalEIoULoss",
     "GIoULoss",
+    "GWDLoss",
     "InnerIoULoss",
     "IoULoss",
+    "KLDBoxLoss",
     "MPDIoULoss",
+    "ProbIoULoss",
     "SIoULoss",
     "WIoULoss",
 ]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import focal, focal_slope
 from lossary.core.families import ForegroundMean, LikelihoodLoss
+from lossary.core.families.answer import Answer
 from lossary.core.loss import loss
 from lossary.core.options import option
 
@@ -64,9 +64,6 @@ class BCELoss(LikelihoodLoss):
     def sides(self) -> tuple[float | Sequence[float], float] | None:
         return None if self.pos_weight is None else (self.pos_weight, 1.0)
 
-    def values(self, xp: Namespace, log_p: Array) -> Array:
-        return -log_p
-
 
 @loss(
     "Good 1952, Rational Decisions; label smoothing: Szegedy et al. 2016, section 7",
@@ -106,12 +103,6 @@ class CrossEntropyLoss(LikelihoodLoss):
     @property
     def smoothing(self) -> float:
         return self.label_smoothing
-
-    def values(self, xp: Namespace, log_p: Array) -> Array:
-        return -log_p
-
-    def slope(self, xp: Namespace, log_p: Array) -> Array:
-        return -xp.ones_like(log_p)
 
 
 @loss(
@@ -175,11 +166,11 @@ class FocalLoss(ForegroundMean, LikelihoodLoss):
     def class_factor(self) -> Sequence[float] | None:
         return self.alpha if isinstance(self.alpha, tuple) else None
 
-    def values(self, xp: Namespace, log_p: Array) -> Array:
-        return focal(xp, log_p, self.gamma)
+    def values(self, xp: Namespace, answer: Answer) -> Array:
+        return answer.fading(self.gamma)
 
-    def slope(self, xp: Namespace, log_p: Array) -> Array:
-        return focal_slope(xp, log_p, self.gamma)
+    def slope(self, xp: Namespace, answer: Answer) -> Array | float:
+        return answer.fading_slope(self.gamma)
 
 
 @loss(
@@ -214,8 +205,8 @@ class PolyLoss(LikelihoodLoss):
     task: Literal["multiclass"] = option(default="multiclass", init=False)
     epsilon: float = option(default=1.0, low=-1)
 
-    def values(self, xp: Namespace, log_p: Array) -> Array:
-        return -log_p - self.epsilon * xp.expm1(log_p)
+    def values(self, xp: Namespace, answer: Answer) -> Array:
+        return self.epsilon * answer.miss - answer.log_p
 
-    def slope(self, xp: Namespace, log_p: Array) -> Array:
-        return -1.0 - self.epsilon * xp.exp(log_p)
+    def slope(self, xp: Namespace, answer: Answer) -> Array:
+        return -1.0 - self.epsilon * answer.p

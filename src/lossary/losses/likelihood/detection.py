@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import log_sigmoid, power, sign
+from lossary.array.primitives import mix, power, sign
 from lossary.core.families import ForegroundMean, LikelihoodLoss, SigmoidLoss
-from lossary.core.families.sigmoid import cross_entropy, error, fading, fading_slope
+from lossary.core.families.answer import Scored
 from lossary.core.loss import loss
 from lossary.core.options import option
 
@@ -49,15 +49,15 @@ class QualityFocalLoss(ForegroundMean, SigmoidLoss):
 
     beta: float = option(default=2.0, low=0)
 
-    def values(self, xp: Namespace, z: Array, t: Array) -> Array:
-        return power(xp, xp.abs(error(z, t)), self.beta) * cross_entropy(z, t)
+    def values(self, xp: Namespace, x: Scored) -> Array:
+        return power(xp, xp.abs(x.error), self.beta) * x.cross_entropy
 
-    def slope(self, xp: Namespace, z: Array, t: Array) -> Array:
-        e = error(z, t)
-        steeper = self.beta * power(xp, xp.abs(e), self.beta - 1.0) * sign(xp, e) if self.beta else 0.0
-        # p·(1-p) from both tails
-        width = xp.exp(log_sigmoid(z) + log_sigmoid(-z))
-        return power(xp, xp.abs(e), self.beta) * e + steeper * width * cross_entropy(z, t)
+    def slope(self, xp: Namespace, x: Scored) -> Array:
+        if self.beta == 0:
+            return x.error
+        e = xp.abs(x.error)
+        steeper = self.beta * power(xp, e, self.beta - 1.0) * x.p * x.miss * x.cross_entropy
+        return sign(xp, x.error) * (power(xp, e, self.beta + 1.0) + steeper)
 
 
 @loss(
@@ -96,12 +96,6 @@ class DistributionFocalLoss(LikelihoodLoss):
 
     reads_between = True
 
-    def values(self, xp: Namespace, log_p: Array) -> Array:
-        return -log_p
-
-    def slope(self, xp: Namespace, log_p: Array) -> Array:
-        return -xp.ones_like(log_p)
-
 
 @loss(
     "Zhang et al. 2021, VarifocalNet: An IoU-aware Dense Object Detector, eq. 2",
@@ -137,8 +131,11 @@ class VarifocalLoss(ForegroundMean, SigmoidLoss):
     alpha: float = option(default=0.75, low=0)
     gamma: float = option(default=2.0, low=0)
 
-    def values(self, xp: Namespace, z: Array, t: Array) -> Array:
-        return xp.where(t > 0, t * cross_entropy(z, t), self.alpha * fading(xp, -z, self.gamma))
+    def values(self, xp: Namespace, x: Scored) -> Array:
+        return mix(self._is_positive(xp, x), x.t * x.cross_entropy, self.alpha * x.no.fading(self.gamma))
 
-    def slope(self, xp: Namespace, z: Array, t: Array) -> Array:
-        return xp.where(t > 0, t * error(z, t), -self.alpha * fading_slope(xp, -z, self.gamma))
+    def slope(self, xp: Namespace, x: Scored) -> Array:
+        return mix(self._is_positive(xp, x), x.t * x.error, -self.alpha * x.no.fading_slope(self.gamma) * x.p)
+
+    def _is_positive(self, xp: Namespace, x: Scored) -> Array:
+        return xp.astype(x.t > 0, x.t.dtype)

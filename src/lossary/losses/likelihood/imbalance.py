@@ -12,15 +12,15 @@ from lossary.array.primitives import (
     flatten_from,
     log_sigmoid,
     lookup,
+    mix,
     power,
     running_sum,
-    sigmoid,
     sizes,
     stop_gradient,
 )
 from lossary.core.families import BalancedLoss, ForegroundMean, LikelihoodLoss, SigmoidLoss
+from lossary.core.families.answer import Answer, Scored
 from lossary.core.families.classification import ClassBatch
-from lossary.core.families.sigmoid import error, fading, fading_slope
 from lossary.core.loss import loss
 from lossary.core.options import option
 from lossary.core.reduction import Terms, mean_statistics
@@ -142,25 +142,27 @@ class AsymmetricLoss(ForegroundMean, SigmoidLoss):
     gamma_neg: float = option(default=4.0, low=0)
     clip: float = option(default=0.05, low=0, below=1)
 
-    def values(self, xp: Namespace, z: Array, t: Array) -> Array:
-        if self.clip == 0:
-            negative = fading(xp, -z, self.gamma_neg)
-        else:
-            p = xp.where(sigmoid(z) > self.clip, sigmoid(z) - self.clip, 0.0)
-            negative = -power(xp, p, self.gamma_neg) * xp.log1p(-p)
-        return t * fading(xp, z, self.gamma_pos) + (1.0 - t) * negative
+    def values(self, xp: Namespace, x: Scored) -> Array:
+        return mix(x.t, self._yes(x).fading(self.gamma_pos), self._no(x).fading(self.gamma_neg))
 
-    def slope(self, xp: Namespace, z: Array, t: Array) -> Array:
+    def slope(self, xp: Namespace, x: Scored) -> Array:
+        positive = self._yes(x).fading_slope(self.gamma_pos) * x.miss
+        no, gamma = self._no(x), self.gamma_neg
         if self.clip == 0:
-            negative = -fading_slope(xp, -z, self.gamma_neg)
-        else:
-            above = sigmoid(z) > self.clip
-            p = xp.where(above, sigmoid(z) - self.clip, 0.0)
-            # p^(γ-1)·ln(1-p) as p^γ·(ln(1-p)/p), whose second factor is -1 at 0
-            steeper = 1.0 / (1.0 - p) - self.gamma_neg * divide(xp, xp.log1p(-p), p, fill=-1.0)
-            width = sigmoid(z) * sigmoid(-z)
-            negative = xp.where(above, power(xp, p, self.gamma_neg) * steeper * width, 0.0)
-        return t * fading_slope(xp, z, self.gamma_pos) + (1.0 - t) * negative
+            return mix(x.t, positive, -no.fading_slope(gamma) * x.p)
+        if gamma > 1:
+            by_p = power(xp, no.miss, gamma - 1.0) * (no.miss / no.p - gamma * no.log_p)
+        else:  # p^(γ-1)·ln(1-p) as p^γ·(ln(1-p)/p), whose second factor is -1 at 0; the slope below the cut is 0
+            by_p = power(xp, no.miss, gamma) * (1.0 / no.p - gamma * divide(xp, no.log_p, no.miss, fill=-1.0))
+            by_p = xp.where(no.miss > 0, by_p, 0.0)
+        return mix(x.t, positive, by_p * (x.p * x.miss))
+
+    def _yes(self, x: Scored) -> Answer:
+        return x.yes if self.clip == 0 else x
+
+    def _no(self, x: Scored) -> Answer:
+        """The answer no, of probability 1 - p_m."""
+        return x.no if self.clip == 0 else x.less(self.clip)
 
 
 @loss(
@@ -213,9 +215,8 @@ class GHMLoss(BalancedLoss):
         return lookup(factors, self._bin(batch)) * self.formula(batch)
 
     def _bin(self, batch: ClassBatch) -> Array:
-        xp, z = batch.xp, stop_gradient(batch.scores)
-        t = xp.astype(batch.index, z.dtype) if batch.share is None else batch.share
-        return xp.astype(xp.clip(xp.floor(xp.abs(error(z, t)) * self.bins), max=self.bins - 1), xp.int32)
+        xp, error = batch.xp, Scored(batch.xp, stop_gradient(batch.scores), batch.target).error
+        return xp.astype(xp.clip(xp.floor(xp.abs(error) * self.bins), min=0, max=self.bins - 1), xp.int32)
 
 
 @loss(
@@ -255,12 +256,6 @@ class TopKLoss(LikelihoodLoss):
     @property
     def decomposable(self) -> bool:
         return self.fraction == 1
-
-    def values(self, xp: Namespace, log_p: Array) -> Array:
-        return -log_p
-
-    def slope(self, xp: Namespace, log_p: Array) -> Array:
-        return -xp.ones_like(log_p)
 
     def evaluate(self, batch: ClassBatch) -> Terms:
         xp, (values, counted, weight) = batch.xp, super().evaluate(batch)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import along, focal, focal_slope, log_odds, log_sigmoid, log_softmax, numbers
+from lossary.array.primitives import along, log_odds, log_sigmoid, log_softmax, numbers
 from lossary.core.families import LikelihoodLoss
+from lossary.core.families.answer import Answer
 from lossary.core.families.classification import ClassBatch, class_vector
 from lossary.core.families.elements import rank
 from lossary.core.loss import loss
@@ -79,11 +80,11 @@ class ClassBalancedLoss(LikelihoodLoss):
             return None
         return (weights[1], weights[0]) if self.task == "binary" else (weights, weights)
 
-    def values(self, xp: Namespace, log_p: Array) -> Array:
-        return focal(xp, log_p, self.gamma)
+    def values(self, xp: Namespace, answer: Answer) -> Array:
+        return answer.fading(self.gamma)
 
-    def slope(self, xp: Namespace, log_p: Array) -> Array:
-        return focal_slope(xp, log_p, self.gamma)
+    def slope(self, xp: Namespace, answer: Answer) -> Array | float:
+        return answer.fading_slope(self.gamma)
 
 
 @loss(
@@ -141,12 +142,6 @@ class LDAMLoss(LikelihoodLoss):
         margins = [largest * (min(self.counts) / n) ** 0.25 for n in self.counts]
         return along(batch.xp, class_vector(batch.xp, margins, batch.scores), rank(batch.scores), batch.axis)
 
-    def values(self, xp: Namespace, log_p: Array) -> Array:
-        return -log_p
-
-    def slope(self, xp: Namespace, log_p: Array) -> Array:
-        return -xp.ones_like(log_p)
-
 
 @loss(
     "Menon et al. 2021, Long-Tail Learning via Logit Adjustment, eq. 10",
@@ -190,9 +185,3 @@ class LogitAdjustedLoss(LikelihoodLoss):
         prior = class_vector(batch.xp, [self.tau * math.log(n) for n in self.counts], batch.scores)
         shift = along(batch.xp, prior, rank(batch.scores), batch.axis)
         return log_softmax(batch.scores + shift, batch.axis)
-
-    def values(self, xp: Namespace, log_p: Array) -> Array:
-        return -log_p
-
-    def slope(self, xp: Namespace, log_p: Array) -> Array:
-        return -xp.ones_like(log_p)

@@ -7,6 +7,7 @@ from typing import Literal
 from lossary.array.namespace import Array, Namespace, namespace
 from lossary.array.primitives import stop_gradient
 from lossary.core.families import LikelihoodLoss
+from lossary.core.families.answer import Answer
 from lossary.core.families.classification import ClassBatch
 from lossary.core.loss import loss
 from lossary.core.options import option
@@ -43,11 +44,11 @@ class GeneralizedCrossEntropyLoss(LikelihoodLoss):
     task: Literal["multiclass"] = option(default="multiclass", init=False)
     q: float = option(default=0.7, above=0, high=1)
 
-    def values(self, xp: Namespace, log_p: Array) -> Array:
-        return -xp.expm1(self.q * log_p) / self.q  # expm1 keeps the digits as q → 0 and as p → 1
+    def values(self, xp: Namespace, answer: Answer) -> Array:
+        return -xp.expm1(self.q * answer.log_p) / self.q  # expm1 keeps the digits as q → 0 and as p → 1
 
-    def slope(self, xp: Namespace, log_p: Array) -> Array:
-        return -xp.exp(self.q * log_p)
+    def slope(self, xp: Namespace, answer: Answer) -> Array:
+        return -xp.exp(self.q * answer.log_p)
 
 
 @loss(
@@ -86,11 +87,11 @@ class SymmetricCrossEntropyLoss(LikelihoodLoss):
     beta: float = option(default=1.0, low=0)
     log_zero: float = option(default=-4.0, high=0)
 
-    def values(self, xp: Namespace, log_p: Array) -> Array:
-        return -self.alpha * log_p + self.beta * self.log_zero * xp.expm1(log_p)
+    def values(self, xp: Namespace, answer: Answer) -> Array:
+        return -self.alpha * answer.log_p - self.beta * self.log_zero * answer.miss
 
-    def slope(self, xp: Namespace, log_p: Array) -> Array:
-        return self.beta * self.log_zero * xp.exp(log_p) - self.alpha
+    def slope(self, xp: Namespace, answer: Answer) -> Array:
+        return self.beta * self.log_zero * answer.p - self.alpha
 
 
 @loss(
@@ -139,12 +140,12 @@ class BiTemperedLoss(LikelihoodLoss):
             batch.memo[key] = tempered_log_softmax(batch.scores, batch.axis, self.t2)
         return batch.memo[key]
 
-    def values(self, xp: Namespace, log_p: Array) -> Array:
+    def values(self, xp: Namespace, answer: Answer) -> Array:
         r = 1.0 - self.t1
-        return -log_p if r == 0 else -xp.expm1(r * log_p) / r
+        return -answer.log_p if r == 0 else -xp.expm1(r * answer.log_p) / r
 
-    def slope(self, xp: Namespace, log_p: Array) -> Array:
-        return -xp.exp((1.0 - self.t1) * log_p)
+    def slope(self, xp: Namespace, answer: Answer) -> Array:
+        return -xp.exp((1.0 - self.t1) * answer.log_p)
 
     def everywhere(self, batch: ClassBatch) -> Array | None:
         if self.t1 == 1:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from lossary.array.namespace import Array, Namespace, namespace
 from lossary.array.primitives import (
     along,
     class_sums,
     divide,
+    focal,
     log_odds,
     log_sigmoid,
     numbers,
@@ -28,7 +29,6 @@ from lossary.core.families.elements import rank, times, weighted
 from lossary.core.loss import Loss, family, loss
 from lossary.core.options import option
 from lossary.core.reduction import Mean, Terms, finalize_mean, mean_statistics
-from lossary.losses.likelihood.cross_entropy import focal
 from lossary.losses.region.overlap import DiceLoss, TverskyLoss
 
 
@@ -113,7 +113,7 @@ class ExpLogLoss(NamedSumLoss):
     0.6047
     """
 
-    one_per_class: ClassVar[tuple[str, ...]] = ("class_weight", "counts")
+    one_per_class = ("class_weight", "counts")
 
     dice_weight: float = option(default=0.8, low=0)
     cross_weight: float = option(default=0.2, low=0)
@@ -340,7 +340,7 @@ class UnifiedFocal(AnswerLoss):
 class ExponentialCross(AnswerLoss):
     """(-ln p)^γ, each label times √(Σf/f): the frequencies are given or those of everything that was counted."""
 
-    one_per_class: ClassVar[tuple[str, ...]] = ("class_weight", "counts")
+    one_per_class = ("class_weight", "counts")
 
     gamma: float = option(default=0.3, above=0)
     counts: Sequence[float] | None = option(default=None, above=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import divide, stop_gradient
@@ -52,7 +52,7 @@ class GeneralizedDiceLoss(RegionLoss):
     0.1
     """
 
-    joins_classes: ClassVar[bool] = True
+    joins_classes = True
 
     weighting: Literal["square", "simple", "uniform"] = option(default="square")
 

@@ -147,7 +147,8 @@ class CauchyLoss(ResidualLoss):
 
     Shapes: prediction and target alike, any shape; the unreduced loss has that shape.
 
-    Elsewhere: `scipy.optimize.least_squares(loss="cauchy")` minimises ln(1 + e²), twice this at c=1.
+    Elsewhere: `kornia.losses.cauchy_loss` is ln(1 + e²/2): this at c=√2. `scipy.optimize.least_squares(loss="cauchy")`
+    minimises half of ln(1 + e²), this at c=1.
 
     >>> import math, numpy as np, lossary
     >>> math.isclose(lossary.CauchyLoss()(np.array([1.0]), np.zeros(1)), math.log(2) / 2)

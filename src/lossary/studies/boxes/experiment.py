@@ -15,7 +15,7 @@ import dataclasses
 import functools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,8 +102,8 @@ def simulate(
     cases: int = CASES[0],
     *,
     progress: Callable[[str, int], None] = lambda loss, done: None,
-) -> list[Regression]:
-    """Runs the experiment with each loss.
+) -> Iterator[Regression]:
+    """Runs the experiment with one loss after the other, and yields what each did as soon as it is done.
 
     Args:
         losses: losses of boxes, or sums of them; a dict gives them names.
@@ -116,8 +116,8 @@ def simulate(
     True
     """
     named = losses if isinstance(losses, dict) else {repr(loss): loss for loss in losses}
-    everything = Cases(cases)
-    return [_regress(name, in_centers(loss), everything, progress) for name, loss in named.items()]
+    everything, prepared = Cases(cases), {name: in_centers(loss) for name, loss in named.items()}
+    return (_regress(name, loss, everything, progress) for name, loss in prepared.items())
 
 
 def in_centers(loss: Loss) -> Loss:
