@@ -73,7 +73,7 @@ FAULTS = (
     Fault("Lovász sorts upwards", "array/sorted_errors.py", "descending=True", "descending=False", f"{VALUES} Lovasz"),
     Fault("Lovász errors swapped", "losses/region/lovasz.py", "xp.where(true, 1.0 - x, x)", "xp.where(true, x, 1.0 - x)", f"{VALUES} Lovasz"),
     Fault("Lovász step of the background", "array/sorted_errors.py", "union - w, fill=1.0", "union, fill=1.0", f"{VALUES} Lovasz"),
-    Fault("Lovász of no foreground", "array/sorted_errors.py", "union - w, fill=1.0", "union - w", f"{VALUES} 'Lovasz and all'"),
+    Fault("Lovász of no foreground", "array/sorted_errors.py", "union - w, fill=1.0", "union - w", "tests/test_edges.py -k without_a_place"),
     Fault("GIoU without the hull", "losses/boxes/overlap.py", "1.0 - pair.iou + pair.hull_gap", "1.0 - pair.iou", f"{VALUES} GIoU"),
     Fault("CIoU subtracts the aspect", "losses/boxes/distance.py", "+ pair.aspect_penalty", "- pair.aspect_penalty", f"{VALUES} CIoU"),
     Fault("CIoU lets the gradient through alpha", "core/families/box_pair.py", "stop_gradient(divide(self.xp, v, 1.0 - self.iou + v)) * v", "divide(self.xp, v, 1.0 - self.iou + v) * v", "tests/test_frameworks.py -k 'agree and CIoU and jax'"),
@@ -152,6 +152,7 @@ FAULTS = (
     # slopes and singular points
     Fault("a vector of no length is divided by it", "array/vectors.py", "xp.where(zero, 1.0, largest)", "largest", "tests/test_frameworks.py -k 'edges and CosFace and torch'"),
     Fault("slope of Huber is not clipped", "losses/regression/errors.py", "return xp.clip(error, min=-self.delta, max=self.delta)", "return error", "tests/test_frameworks.py -k 'gradient_is and Huber'"),
+    Fault("second derivative of what comes from above", "array/torch_boxes.py", "differentiate(outputs, prediction, above,", "differentiate([(m * g).sum() for m, g in zip(outputs, above, strict=True)], prediction,", "tests/test_frameworks.py -k 'with_a_graph and GIoU'"),
     Fault("saved slope is differentiated", "array/torch_native.py", "slope = ctx.slope(xp, ctx.of(xp, x, *given))", "pass", "tests/test_frameworks.py -k 'second and Huber'"),
     Fault("power without a safe base", "array/primitives.py", "return apply_where(xp, base > tiny(xp, base), lambda b: b**exponent, base, 0.0)", "return base**exponent", "tests/test_frameworks.py -k 'edges and Focal and jax'"),
     Fault("atan2 of a point", "core/families/box_pair.py", "xp.where(point, 1.0, box.width), xp.where(point, 1.0, box.height)", "box.width, box.height", "tests/test_frameworks.py -k 'edges and CIoU'"),

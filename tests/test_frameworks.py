@@ -187,6 +187,17 @@ def test_first_and_second_derivatives(loss: Loss) -> None:
     torch.autograd.gradgradcheck(lambda p: loss(p, target, **keywords), (prediction,))
 
 
+@pytest.mark.parametrize("loss", [x for x in DEFAULTS if x.facts.differentiable], ids=repr)
+def test_gradient_with_a_graph(loss: Loss) -> None:
+    """With `create_graph=True` the gradient is the same, also where what comes from above depends on the loss."""
+    prediction, target, keywords = tensors("torch", draw(loss, samples=2), "float64")
+    prediction.requires_grad_()
+    value = loss(prediction, target, **keywords)
+    (plain,) = torch.autograd.grad(value, prediction, retain_graph=True)
+    (squared,) = torch.autograd.grad(value * value, prediction, create_graph=True)
+    same(squared, 2 * value * plain, 1e-10)
+
+
 # torch's forward mode is written with the torch.jit.script that torch itself deprecates
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
