@@ -74,7 +74,6 @@ FAULTS = (
     Fault("Lovász errors swapped", "losses/region/lovasz.py", "xp.where(true, 1.0 - x, x)", "xp.where(true, x, 1.0 - x)", f"{VALUES} Lovasz"),
     Fault("Lovász step of the background", "array/sorted_errors.py", "union - w, fill=1.0", "union, fill=1.0", f"{VALUES} Lovasz"),
     Fault("Lovász of no foreground", "array/sorted_errors.py", "union - w, fill=1.0", "union - w", "tests/test_edges.py -k without_a_place"),
-    Fault("Lovász of no foreground", "array/sorted_errors.py", "union - w, fill=1.0", "union - w", "tests/test_torch_native.py -k absent"),
     Fault("GIoU without the hull", "losses/boxes/overlap.py", "1.0 - pair.iou + pair.hull_gap", "1.0 - pair.iou", f"{VALUES} GIoU"),
     Fault("CIoU subtracts the aspect", "losses/boxes/distance.py", "+ pair.aspect_penalty", "- pair.aspect_penalty", f"{VALUES} CIoU"),
     Fault("CIoU lets the gradient through alpha", "core/families/box_pair.py", "stop_gradient(divide(self.xp, v, 1.0 - self.iou + v)) * v", "divide(self.xp, v, 1.0 - self.iou + v) * v", "tests/test_frameworks.py -k 'agree and CIoU and jax'"),
