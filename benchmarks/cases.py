@@ -324,7 +324,7 @@ CASES = (
         MASKS,
         Ours(L.LovaszHingeLoss("binary", per="batch")),
         BCE,
-        (smp("LovaszLoss", mode="binary"), kornia("lovasz_hinge_loss")),
+        (smp("LovaszLoss", mode="binary"),),
         LOVASZ[1:],
     ),
     Case(VOCABULARY, "cross entropy", ROWS, Ours(CROSS), CE, (smp("SoftCrossEntropyLoss", smooth_factor=0.0),), PLAIN),

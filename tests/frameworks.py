@@ -107,12 +107,19 @@ def tensorflow_run(loss: Callable[..., Any], dtype: str = "float64", compiled: b
         """The number of samples is unknown while tracing, as in Keras."""
         return tf.TensorSpec((None, *x.shape[1:]) if x.shape.rank else (), x.dtype)
 
+    def signature(batch: Batch, given: tuple[Any, Any, dict[str, Any]]) -> Any:
+        """What belongs to no sample, a classifier's weight say, has its size."""
+        keywords = {
+            k: tf.TensorSpec(x.shape, x.dtype) if k in batch.shared else unknown(x) for k, x in given[2].items()
+        }
+        return unknown(given[0]), unknown(given[1]), keywords
+
     traced: list[Any] = []
 
     def run(batch: Batch) -> tuple[Any, np.ndarray]:
         given = tensors("tensorflow", batch, dtype)
         if compiled and not traced:
-            traced.append(tf.function(both, input_signature=tf.nest.map_structure(unknown, given)))
+            traced.append(tf.function(both, input_signature=signature(batch, given)))
         value, gradient = (traced[0] if compiled else both)(*given)
         assert gradient.dtype == given[0].dtype
         return value, to_numpy(gradient)

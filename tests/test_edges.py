@@ -268,6 +268,15 @@ def test_near_equal_distributions_in_bfloat16() -> None:
     assert error < 0.005
 
 
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_lovasz_of_a_class_without_a_place(framework: str) -> None:
+    """Where there is no foreground, the first place that errs takes the Jaccard loss from 0 to 1: the largest error."""
+    batch = Batch(np.array([[[0.0, 0, 0], [0.5, -1.0, 2.0]]]), np.zeros((1, 3), dtype=int))
+    p = 1 / (1 + np.exp(-batch.prediction[0, 1]))
+    value, _ = RUN[framework](lossary.LovaszSoftmaxLoss(classes="all"), batch, "float32")
+    assert to_numpy(value) == pytest.approx((p.mean() + p.max()) / 2, rel=1e-5)
+
+
 def test_tversky_weights_are_on_their_errors() -> None:
     logits, target = np.array([[40.0, 40.0, -40.0]]), np.array([[1, 0, 0]])
     assert lossary.TverskyLoss("binary", fp_weight=0.9, fn_weight=0.1)(logits, target) == pytest.approx(

@@ -96,9 +96,18 @@ def test_lovasz_of_long_rows(joined: bool, weighted: bool, dtype: torch.dtype) -
 
 
 def test_lovasz_skips_what_nobody_reads() -> None:
+    """NumPy computes all classes and leaves the unread ones out of the mean."""
     logits, target = images("plain")
     target = target.clamp(max=1)  # class 2 is absent
-    for classes in ("present", (0, 1)):
-        both = L.LovaszSoftmaxLoss(classes=classes)(logits, target)
-        each = [L.LovaszSoftmaxLoss(classes=(c,))(logits, target) for c in (0, 1)]
-        torch.testing.assert_close(both, torch.stack(each).mean())
+    for classes in ("present", "all", (0, 1), (2,)):
+        for per in ("batch", "image"):
+            loss = L.LovaszSoftmaxLoss(classes=classes, per=per, class_weight=(1, 0, 2))
+            assert loss(logits, target).item() == pytest.approx(float(loss(logits.numpy(), target.numpy())))
+
+
+def test_lovasz_of_an_absent_class_is_its_largest_error() -> None:
+    logits, target = images("plain")
+    expected = torch.softmax(logits, 1)[:, 2].max()
+    loss = L.LovaszSoftmaxLoss(classes=(2,))
+    assert loss(logits, target.clamp(max=1)).item() == pytest.approx(expected.item(), rel=1e-12)
+    assert loss(logits.numpy(), target.clamp(max=1).numpy()) == pytest.approx(expected.item(), rel=1e-12)

@@ -211,7 +211,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"losses": [lambda p, t: torch.zeros(())]}, "has no gradient"),
     (
         {"study": "segmentatoin"},
-        "there is no study 'segmentatoin'; there are segmentation, classification, regression, sequence",
+        "there is no study 'segmentatoin'; there are segmentation, classification, detection, regression, sequence",
     ),
     ({"seeds": 0}, "`seeds` must be at least 1; got 0"),
     ({"seeds": [1, 1]}, "different seeds"),

@@ -56,7 +56,7 @@ def test_json_is_all_of_stdout(own: Path, tmp_path: Path) -> None:
     [
         (["segmentation", "--losses", "focl"], "focal"),
         (["segmentation", "--losses", "mse"], "does not suit segmentation"),
-        (["segmentaton"], "there are segmentation, classification, regression, sequence"),
+        (["segmentaton"], "there are segmentation, classification, detection, regression, sequence"),
         (["segmentation", "--seeds", "0"], "`seeds` must be at least 1; got 0"),
         (["segmentation", "--epochs", "-3"], "`epochs` must be above 0; got -3"),
         (["segmentation", "--threads", "0"], "`threads` must be above 0; got 0"),

@@ -44,10 +44,12 @@ class BoxGeometry(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         prediction, target = ctx.saved_tensors
         if torch.is_grad_enabled():
-            measures: Any = ctx.portable(ctx.format, ctx.wanted, prediction, target)
-            joined = [(m * g).sum() for m, g in zip(measures, gradients, strict=True) if g is not None]
+            measures = ctx.portable(ctx.format, ctx.wanted, prediction, target)
+            known = [(m, g) for m, g in zip(measures, gradients, strict=True) if g is not None]
+            outputs, above = [m for m, _ in known], [g for _, g in known]
+            # what comes from above depends on the boxes itself, and is no part of this derivative
             differentiate: Any = torch.autograd.grad
-            gradient = differentiate(joined, prediction, create_graph=True, materialize_grads=True)
+            gradient = differentiate(outputs, prediction, above, create_graph=True, materialize_grads=True)
             return None, None, None, gradient[0], None
         of = {name: g.reshape(-1) for name, g in zip(ctx.wanted, gradients, strict=True) if g is not None}
         return None, None, None, _gradient(prediction, target, ctx.format, of), None

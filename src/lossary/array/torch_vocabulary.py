@@ -282,7 +282,8 @@ def _again(ctx: Any, inputs: Sequence[Any], factor: Tensor) -> tuple[list[Tensor
     learned = [inputs[i] for i in LEARNED]
     losses = _portable(Formula(*ctx.options), *inputs)
     wanted = [x for x in learned if x is not None and x.requires_grad]
-    found = iter(torch.autograd.grad((losses * factor).sum(), wanted, create_graph=True) if wanted else ())
+    # `factor` comes from above and may depend on the same tensors: it is no part of this derivative
+    found = iter(torch.autograd.grad(losses, wanted, factor.expand_as(losses), create_graph=True) if wanted else ())
     gradients = [next(found) if x is not None and x.requires_grad else None for x in learned]
     return _placed(gradients, inputs), losses
 

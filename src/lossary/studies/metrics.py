@@ -82,11 +82,6 @@ def foreground_dice(labels: np.ndarray, target: np.ndarray) -> float:
     return _mean(class_dice(labels, target, _classes(labels, target))[1:])
 
 
-def pixel_accuracy(labels: np.ndarray, target: np.ndarray) -> float:
-    """The share of pixels that are right."""
-    return float(np.equal(labels, target).mean())
-
-
 # --- classification ---------------------------------------------------------------------------------------------------
 
 

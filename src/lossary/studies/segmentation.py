@@ -115,7 +115,6 @@ STUDY = Study(
         Metric("dice", "foreground Dice", metrics.foreground_dice),
         Metric("hausdorff95", "Hausdorff 95", outlines.hausdorff95, better="low", every_epoch=False),
         Metric("surface_dice", "surface Dice", outlines.surface_dice, every_epoch=False),
-        Metric("pixel_accuracy", "pixel accuracy", metrics.pixel_accuracy),
     ),
     class_metric=ClassMetric("Dice", metrics.class_dice),
     pictures=_pictures,

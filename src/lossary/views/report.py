@@ -79,10 +79,10 @@ def _environment() -> Environment:
 
 
 def _breakable(label: str) -> Markup:
-    """A long spec may break before an option or a term, and need not in the middle of a word."""
+    """A long spec may break before an option or a term and between words, and need not in the middle of one."""
     from markupsafe import Markup
 
-    return Markup("<wbr>").join(re.split(r"(?=[:+])", label))
+    return Markup("<wbr>").join(re.split(r"(?=[:+])|(?<=_)", label))
 
 
 def _strips(comparison: Comparison) -> dict[str, tuple[float, float]]:
