@@ -1,7 +1,7 @@
 """What the checker finds in the losses of other libraries.
 
-`python -m benchmarks.foreign [WORD…] [--write docs/foreign.md]` runs `lossary.check` on losses of torchvision, MONAI, smp,
-kornia, Keras and torch in the environment of the peers, and prints a table; WORDs choose those whose names hold one.
+`python -m benchmarks.foreign [WORD…] [--write docs/foreign.md]` runs `lossary.check` on losses of torchvision, MONAI,
+smp, kornia, Keras and torch in the environment of the peers, and prints a table. WORDs choose losses by their names.
 """
 
 from __future__ import annotations

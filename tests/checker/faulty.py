@@ -291,8 +291,10 @@ def turns_gradients_on(prediction, target):
 
 
 @planted("half precision is as exact as its input", task="classification")
-def logarithm_in_half_precision(logits, target):
-    return (logits.exp().sum(1).log() - logits.gather(1, target[:, None])[:, 0]).sum() / max(len(logits), 1)
+def offset_in_half_precision(logits, target):
+    """A common offset cancels, and takes the digits of bfloat16 with it."""
+    shifted = logits + 100
+    return (torch.logsumexp(shifted, 1) - shifted.gather(1, target[:, None])[:, 0]).sum() / max(len(logits), 1)
 
 
 @planted("nothing waits for the device", task="regression")

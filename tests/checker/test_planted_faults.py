@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from faulty import FAULTS
 
 import lossary
+from checker.faulty import FAULTS
 
 
 def test_there_are_thirty() -> None:

@@ -128,12 +128,12 @@ def statement(spec: str) -> str:
     module, _, expression = spec.partition(":")
     name, options = _parse(expression)
     first = name.partition(".")[0]
-    found = load(spec)
+    found: Any = load(spec)
     if isinstance(found, functools.partial) and not inspect.isclass(found.func):
         given = ", ".join(f"{key}={value!r}" for key, value in options.items())
         made = f"import functools\nloss = functools.partial({name}, {given})"
     else:
-        made = f"loss = {expression}" if options or inspect.isroutine(found) else f"loss = {name}()"
+        made = f"loss = {expression}" if options or inspect.isroutine(found) else f"loss = {name}()"  # pyright: ignore[reportUnknownArgumentType]
     place = Path(module).stem if module.endswith(".py") else module
     return f"from {place} import {first}\n{made}"
 
