@@ -14,7 +14,7 @@ _SYMBOLS = {
     "tau": "τ", "upsilon": "υ", "phi": "φ", "chi": "χ", "psi": "ψ", "omega": "ω", "Gamma": "Γ", "Delta": "Δ",
     "Theta": "Θ", "Lambda": "Λ", "Xi": "Ξ", "Pi": "Π", "Sigma": "Σ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω",
     "varepsilon": "ε", "varphi": "φ", "ell": "ℓ", "infty": "∞", "partial": "∂", "nabla": "∇", "top": "ᵀ",
-    "prime": "′", "sum": "Σ", "prod": "∏", "int": "∫", "cdot": "·", "times": "×", "pm": "±", "odot": "⊙",
+    "prime": "′", "sum": "Σ", "prod": "∏", "int": "∫", "cdot": "·", "times": "×", "pm": "±", "odot": "⊙", "ominus": "⊖",
     "ldots": "…", "dots": "…", "cdots": "⋯", "setminus": "∖", "cup": "∪", "cap": "∩", "emptyset": "∅", "lfloor": "⌊",
     "rfloor": "⌋", "lceil": "⌈", "rceil": "⌉", "langle": "⟨", "rangle": "⟩", "lvert": "|", "rvert": "|", "vert": "|",
     "lVert": "‖", "rVert": "‖", "Vert": "‖", "star": "⋆",
