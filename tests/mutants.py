@@ -125,9 +125,9 @@ FAULTS = (
     Fault("outline is off by a step", "losses/boundary.py", "xp.where(true, distance - self.step, distance)", "distance", f"{VALUES} ShapeAware"),
     Fault("shape-aware loss forgets the prediction", "losses/boundary.py", "p, true = stop_gradient(p), t > 0.5", "p, true = p * 0.0, t > 0.5", f"{VALUES} ShapeAware"),
     Fault("erosion is a dilation", "array/neighbours.py", "least = xp.minimum(least, xp.minimum(before, after))", "least = xp.maximum(least, xp.maximum(before, after))", f"{VALUES} ClDice"),
-    Fault("dilation without corners", "array/neighbours.py", "before, here, after = shifts(x, axis, 1, \"repeat\")", "before, here, after = shifts(x, axes[-1], 1, \"repeat\")", "tests/test_distance.py -k 'images_and ClDice'"),
+    Fault("dilation without corners", "array/neighbours.py", "before, here, after = shifts(x, axis, 1, \"repeat\")", "before, here, after = shifts(x, axes[-1], 1, \"repeat\")", "tests/test_distance.py -k 'images and ClDice'"),
     Fault("skeleton is one opening", "losses/structure.py", "        x = erode(x, axes)\n        found", "        found", f"{VALUES} ClDice"),
-    Fault("variance forgets the first axis", "array/neighbours.py", "        if variance is not None:", "        if False:", "tests/test_distance.py -k 'images_and StructuralSimilarity'"),
+    Fault("variance forgets the first axis", "array/neighbours.py", "        if variance is not None:", "        if False:", "tests/test_distance.py -k 'images and StructuralSimilarity'"),
     Fault("easy places count", "losses/structure.py", "error > self.hardness * xp.max", "error > 0.0 * xp.max", f"{VALUES} StructuralSimilarity"),
     Fault("missed regions are not far", "studies/outlines.py", "float(values.double().sum()) + lone * worst", "float(values.double().sum())", "tests/studies/test_metrics.py -k outlines"),
     # slopes and singular points

@@ -153,12 +153,12 @@ def _thin(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
 class StructuralSimilarityLoss(MaskLoss):
     r"""Cross entropy of the places whose neighbourhood correlates worst with the target.
 
-    $$L = \frac{1}{M}\sum_{e_i > \beta\,e_{\max}} e_i\,\mathrm{CE}(p_i, t_i), \qquad
-    e = \left|\frac{t - \mu_t + C}{\sigma_t + C} - \frac{p - \mu_p + C}{\sigma_p + C}\right|$$
+    $$L = \frac{1}{M}\sum_{e_i > \beta E} e_i\,\mathrm{CE}(p_i, t_i), \qquad e = \lvert s(t) - s(p) \rvert, \qquad
+    s(x) = \frac{x - \mu_x + C}{\sigma_x + C}, \qquad E = \max_i e_i$$
 
-    with mean μ and deviation σ in a Gaussian window around each place, CE the binary cross entropy of each class, and M
-    the number of places that the sum is over. Use it beside `CrossEntropyLoss`, whose every place counts alone, to make
-    the shape of outlines right. Far from any outline it teaches nothing.
+    with mean μ and deviation σ in a Gaussian window around each place, CE the binary cross entropy of each class, M the
+    number of places that the sum is over, and E the largest error of the image. Use it beside `CrossEntropyLoss`, whose
+    every place counts alone, to make the shape of outlines right. Far from any outline it teaches nothing.
 
     Args:
         constant: C. Small ones make flat neighbourhoods noisy.
