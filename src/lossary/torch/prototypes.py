@@ -88,8 +88,7 @@ class Prototypes(Criterion):
         **operands: Any,
     ) -> Tensor:
         """The loss of features and labels; arguments as those of `lossary.Loss.__call__`."""
-        # what the graph keeps must stay as it is when the buffer moves
-        vectors = self.vectors if self.rate is None else self.vectors.clone()
+        vectors = self.vectors
         value = super().forward(
             prediction,
             target,
