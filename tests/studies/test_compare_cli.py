@@ -84,15 +84,15 @@ def test_wrong_input_is_one_line_and_exit_code_2(
 def test_ctrl_c_shows_what_is_there(own: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["--losses", "cross_entropy,dice", "--epochs", "2000", "--data", str(own), "--out", str(out)]
-    program = "from lossary.cli import main; main()"
+    # a shell that starts the suite in the background ignores Ctrl-C, and children inherit that
+    program = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    program += "from lossary.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", program, "compare", "segmentation", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "COLUMNS": "100"},
-        # a shell that starts the suite in the background ignores Ctrl-C, and children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     deadline = time.monotonic() + 120  # a busy machine takes long to import torch
     while not (out / "results.json").exists() and time.monotonic() < deadline:
