@@ -69,7 +69,8 @@ class ClassBalancedLoss(LikelihoodLoss):
             return tuple(1.0 for _ in self.counts)
         # 1 - β^n by expm1, which keeps the digits of β near 1
         rates = [(1.0 - self.beta) / -math.expm1(n * math.log(self.beta)) for n in self.counts]
-        return tuple(len(rates) * v / math.fsum(rates) for v in rates)
+        total = math.fsum(rates)
+        return tuple(len(rates) * v / total for v in rates)
 
     def class_factor(self) -> Sequence[float] | None:
         return self._weights()
