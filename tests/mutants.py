@@ -87,7 +87,7 @@ FAULTS = (
     Fault("density without the width of bins", "losses/likelihood/imbalance.py", "mass * self.bins)", "mass)", f"{VALUES} GHM"),
     Fault("easy negatives are not cut off", "core/families/answer.py", "self.xp.clip(self.p - margin, min=0.0)", "self.p - 0.0 * margin", f"{VALUES} Asymmetric"),
     Fault("last bin out of reach", "core/families/likelihood.py", "max=max(batch.classes - 2, 0)", "max=max(batch.classes - 3, 0)", f"{VALUES} DistributionFocal"),
-    Fault("margin for every class", "losses/likelihood/long_tail.py", "z - margins, z), axis)", "z - margins, z - margins), axis)", f"{VALUES} LDAM"),
+    Fault("margin on the wrong side", "losses/likelihood/long_tail.py", "-lookup(margins, index)", "lookup(margins, index)", f"{VALUES} LDAM"),
     Fault("log-odds lose their digits", "array/primitives.py", "log_p > -0.5", "log_p > 0.5", f"{VALUES} 'soft and LDAM'"),
     Fault("prior is subtracted", "losses/likelihood/long_tail.py", "batch.scores + shift", "batch.scores - shift", f"{VALUES} LogitAdjusted"),
     Fault("too few steps for the tempered softmax", "losses/likelihood/noise.py", "range(6)", "range(0)", f"{VALUES} BiTempered"),

@@ -182,3 +182,11 @@ def test_distillation():
         return t**2 * F.kl_div(F.log_softmax(s / t, 1), F.softmax(teacher / t, 1), reduction="batchmean")
 
     same(lambda s: L.DistillationLoss(temperature=t)(s, teacher), theirs, student)
+
+
+@pytest.mark.parametrize("classes", [16, 17, 100])
+def test_many_classes(classes):
+    """Rows of few and of many classes take two ways."""
+    z = torch.randn(30, classes, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    t = torch.arange(30) % classes
+    same(lambda z: L.CrossEntropyLoss()(z, t), lambda z: F.cross_entropy(z, t), z)

@@ -256,6 +256,17 @@ def pick(values: Array, index: Array, axis: int) -> Array:
     return xp.squeeze(xp.take_along_axis(values, xp.expand_dims(index, axis=axis), axis=axis), axis=axis)
 
 
+def add_at(x: Array, index: Array, axis: int, amounts: Array) -> Array:
+    """`x` with `amounts` added to its entries at `index` along `axis`; both have the shape of `x` without that axis."""
+    xp = namespace(x)
+    index, amounts = xp.expand_dims(index, axis=axis), xp.expand_dims(amounts, axis=axis)
+    if is_torch(x):
+        return x.scatter_add(axis, index.long(), amounts)
+    count = sizes(x)[axis]
+    assert count is not None
+    return xp.where(along(xp, numbers(count, index), len(sizes(x)), axis) == index, x + amounts, x)
+
+
 def running_sum(x: Array) -> Array:
     """The sum up to each place along the last axis."""
     if is_torch(x):
@@ -459,6 +470,7 @@ def _product(shape: tuple[int | None, ...]) -> int:
 
 
 __all__ = [
+    "add_at",
     "along",
     "apply_where",
     "class_sums",

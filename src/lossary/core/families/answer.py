@@ -57,6 +57,7 @@ class Scored(Logit):
         self.t = t if t.dtype == z.dtype else xp.astype(t, z.dtype)
         self.smooth = smooth
         self._less: Answer | None = None
+        self._side: Array | None = None
 
     @once
     def label(self) -> Logit:
@@ -67,6 +68,14 @@ class Scored(Logit):
     def sign(self) -> Array:
         """1 for a target of 1, -1 for 0. (A `where` would cost ten times a product: its branch cannot be foreseen.)"""
         return 2.0 * self.t - 1.0
+
+    def side(self, on: float, off: float) -> Array | float:
+        """The factor of each place: `on` where the target is 1, `off` where it is 0."""
+        if on == off:
+            return on
+        if self._side is None:
+            self._side = self.t * on + (1.0 - self.t) * off
+        return self._side
 
     @once
     def no(self) -> Answer:

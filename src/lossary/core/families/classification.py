@@ -128,6 +128,9 @@ class ClassBatch:
             return None
         if not self.wanted & {"true_log_p", "true_p"} or not shares_backward(self.scores):
             return None
+        # along more than a few adjacent classes torch's own pass through log-softmax and gather is the faster one
+        if self.wanted == frozenset({"true_log_p"}) and self.axis == rank(self.scores) - 1 and self.classes > 16:
+            return None
         return self._once("at labels", softmax_at, self.scores, self.index, self.axis, "true_log_p" in self.wanted)
 
     def _once(self, name: str, make: Callable[..., Any], *arguments: Any) -> Any:

@@ -95,19 +95,16 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
 
         def values(xp: Namespace, x: Scored) -> Array:
             if hard:  # one of the two terms is left
-                return self._side(x, self.values(xp, x.label), on, off)
+                return _times(x.side(on, off), self.values(xp, x.label))
             return mix(x.t, _times(on, self.values(xp, x.yes)), _times(off, self.values(xp, x.no)))
 
         def slope(xp: Namespace, x: Scored) -> Array:
             if hard:
-                return self._side(x, self.slope(xp, x.label) * x.label.miss * x.sign, on, off)
+                return _times(x.side(on, off), self.slope(xp, x.label) * x.label.miss * x.sign)
             yes, no = self.slope(xp, x.yes) * x.miss, self.slope(xp, x.no) * x.p
             return mix(x.t, _times(on, yes), _times(-off, no))
 
         return elementwise(of, values, slope if self.has_slope else None, batch.xp, batch.scores, batch.target)
-
-    def _side(self, x: Scored, term: Array, on: float, off: float) -> Array:
-        return _times(on, term) if on == off else (x.t * on + (1.0 - x.t) * off) * term
 
     def _sides(self, batch: ClassBatch) -> tuple[Any, Any]:
         sides = self.sides()
@@ -179,5 +176,5 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
         return xp.sum(values, axis=axis)
 
 
-def _times(factor: float, x: Array) -> Array:
-    return x if factor == 1 else factor * x
+def _times(factor: float | Array, x: Array) -> Array:
+    return x if isinstance(factor, float) and factor == 1.0 else factor * x

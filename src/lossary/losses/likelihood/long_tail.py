@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import along, log_odds, log_sigmoid, log_softmax, numbers
+from lossary.array.primitives import add_at, along, log_odds, log_sigmoid, log_softmax, lookup
 from lossary.core.families import LikelihoodLoss
 from lossary.core.families.answer import Answer
 from lossary.core.families.classification import ClassBatch, class_vector
@@ -69,7 +69,8 @@ class ClassBalancedLoss(LikelihoodLoss):
             return tuple(1.0 for _ in self.counts)
         # 1 - β^n by expm1, which keeps the digits of β near 1
         rates = [(1.0 - self.beta) / -math.expm1(n * math.log(self.beta)) for n in self.counts]
-        return tuple(len(rates) * v / math.fsum(rates) for v in rates)
+        total = math.fsum(rates)
+        return tuple(len(rates) * v / total for v in rates)
 
     def class_factor(self) -> Sequence[float] | None:
         return self._weights()
@@ -127,20 +128,16 @@ class LDAMLoss(LikelihoodLoss):
     def log_p(self, batch: ClassBatch, index: Array | None) -> Array:
         xp, axis, z = batch.xp, batch.axis, self.scale * batch.scores
         assert axis is not None
-        margins = self._margins(batch)
+        margins = class_vector(xp, self._margins(batch.classes), z)
         if index is None:  # a logit that is less by m, the others as they were: log-odds that are less by m
-            return log_sigmoid(log_odds(z, axis) - margins)
-        classes = along(xp, numbers(batch.classes, index), rank(z), axis)
-        return log_softmax(xp.where(classes == xp.expand_dims(index, axis=axis), z - margins, z), axis)
+            return log_sigmoid(log_odds(z, axis) - along(xp, margins, rank(z), axis))
+        return log_softmax(add_at(z, index, axis, -lookup(margins, index)), axis)
 
-    def _margins(self, batch: ClassBatch) -> Any:
-        """s·Δ of each class along the class axis."""
-        assert batch.axis is not None
-        largest = self.scale * self.max_margin
-        if self.counts is None:
-            return largest
-        margins = [largest * (min(self.counts) / n) ** 0.25 for n in self.counts]
-        return along(batch.xp, class_vector(batch.xp, margins, batch.scores), rank(batch.scores), batch.axis)
+    def _margins(self, classes: int) -> list[float]:
+        """s·Δ of each class."""
+        counts = self.counts or (1.0,) * classes
+        fewest = min(counts)
+        return [self.scale * self.max_margin * (fewest / n) ** 0.25 for n in counts]
 
 
 @loss(
