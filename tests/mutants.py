@@ -142,6 +142,7 @@ FAULTS = (
     Fault("anchors without positives are averaged", "core/families/embedding.py", "return xp.any(positive, axis=1)", "return xp.any(xp.logical_or(positive, negative), axis=1)", "tests/test_embedding.py -k without_positives"),
     Fault("masked features are negatives", "core/families/embedding.py", "pair = both(xp, pair, xp.logical_and(xp.expand_dims(counted, axis=0), xp.expand_dims(counted, axis=1)))", "pass", f"{VALUES} 'mask_weight and Triplet'"),
     Fault("circle lets the gradient through alpha", "losses/embedding/contrast.py", "held, m = stop_gradient(quantity), self.margin", "held, m = quantity, self.margin", "tests/test_frameworks.py -k 'gradient_is and CircleLoss'"),
+    Fault("circle lets the gradient through alpha", "losses/embedding/contrast.py", "held, m = stop_gradient(quantity), self.margin", "held, m = quantity, self.margin", "tests/test_frameworks.py -k 'gradient_is and CircleLoss and scale'"),
     Fault("semihard negatives are the hardest", "losses/embedding/distance.py", "rank = xp.minimum(below, ", "rank = xp.minimum(0.0 * below, ", f"{VALUES} 'Triplet and squared'"),
     Fault("all triplets of half the negatives", "losses/embedding/distance.py", "below * reach - nearer", "0.5 * below * reach - nearer", f"{VALUES} 'Triplet and all'"),
     Fault("near features lose their distance", "array/vectors.py", "        x = xp.astype(x, xp.float64)\n", "        pass\n", "tests/test_embedding.py -k near_features"),
