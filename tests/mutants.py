@@ -150,6 +150,7 @@ FAULTS = (
     Fault("autocast rounds inner products", "array/vectors.py", "with torch.autocast(a.device.type, enabled=False):", "if True:", "tests/test_edges.py -k autocast"),
     Fault("other ranks' gradient is lost", "torch/processes.py", "    dist.all_reduce(total, group=ctx.group)", "    del total\n        total = gradients[0]", "tests/test_distributed.py -k gathered"),
     # slopes and singular points
+    Fault("centres move in evaluation too", "torch/prototypes.py", "self.rate is not None and self.training", "self.rate is not None", "tests/test_prototypes.py -k rule_of_the_paper"),
     Fault("a vector of no length is divided by it", "array/vectors.py", "xp.where(zero, 1.0, largest)", "largest", "tests/test_frameworks.py -k 'edges and CosFace and torch'"),
     Fault("slope of Huber is not clipped", "losses/regression/errors.py", "return xp.clip(error, min=-self.delta, max=self.delta)", "return error", "tests/test_frameworks.py -k 'gradient_is and Huber'"),
     Fault("second derivative of what comes from above", "array/torch_boxes.py", "differentiate(outputs, prediction, above,", "differentiate([(m * g).sum() for m, g in zip(outputs, above, strict=True)], prediction,", "tests/test_frameworks.py -k 'with_a_graph and GIoU'"),
