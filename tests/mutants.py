@@ -141,7 +141,6 @@ FAULTS = (
     Fault("a feature is its own positive", "core/families/embedding.py", "pair = xp.expand_dims(row, axis=0) != xp.expand_dims(row, axis=1)", "pair = xp.expand_dims(row, axis=0) >= 0 * xp.expand_dims(row, axis=1)", f"{VALUES} SupCon"),
     Fault("anchors without positives are averaged", "core/families/embedding.py", "return xp.any(positive, axis=1)", "return xp.any(xp.logical_or(positive, negative), axis=1)", "tests/test_embedding.py -k without_positives"),
     Fault("masked features are negatives", "core/families/embedding.py", "pair = both(xp, pair, xp.logical_and(xp.expand_dims(counted, axis=0), xp.expand_dims(counted, axis=1)))", "pass", f"{VALUES} 'mask_weight and Triplet'"),
-    Fault("circle lets the gradient through alpha", "losses/embedding/contrast.py", "held, m = stop_gradient(quantity), self.margin", "held, m = quantity, self.margin", "tests/test_frameworks.py -k 'gradient_is and CircleLoss'"),
     Fault("circle lets the gradient through alpha", "losses/embedding/contrast.py", "held, m = stop_gradient(quantity), self.margin", "held, m = quantity, self.margin", "tests/test_frameworks.py -k 'gradient_is and CircleLoss and scale'"),
     Fault("semihard negatives are the hardest", "losses/embedding/distance.py", "rank = xp.minimum(below, ", "rank = xp.minimum(0.0 * below, ", f"{VALUES} 'Triplet and squared'"),
     Fault("all triplets of half the negatives", "losses/embedding/distance.py", "below * reach - nearer", "0.5 * below * reach - nearer", f"{VALUES} 'Triplet and all'"),
@@ -149,8 +148,8 @@ FAULTS = (
     Fault("equal features are apart by rounding", "array/vectors.py", "distance <= noise * sums", "distance <= 0.0 * sums", "tests/test_embedding.py -k identical_features"),
     Fault("autocast rounds inner products", "array/vectors.py", "with torch.autocast(a.device.type, enabled=False):", "if True:", "tests/test_edges.py -k autocast"),
     Fault("other ranks' gradient is lost", "torch/processes.py", "    dist.all_reduce(total, group=ctx.group)", "    del total\n        total = gradients[0]", "tests/test_distributed.py -k gathered"),
-    # slopes and singular points
     Fault("centres move in evaluation too", "torch/prototypes.py", "self.rate is not None and self.training", "self.rate is not None", "tests/test_prototypes.py -k rule_of_the_paper"),
+    # slopes and singular points
     Fault("a vector of no length is divided by it", "array/vectors.py", "xp.where(zero, 1.0, largest)", "largest", "tests/test_frameworks.py -k 'edges and CosFace and torch'"),
     Fault("slope of Huber is not clipped", "losses/regression/errors.py", "return xp.clip(error, min=-self.delta, max=self.delta)", "return error", "tests/test_frameworks.py -k 'gradient_is and Huber'"),
     Fault("second derivative of what comes from above", "array/torch_boxes.py", "differentiate(outputs, prediction, above,", "differentiate([(m * g).sum() for m, g in zip(outputs, above, strict=True)], prediction,", "tests/test_frameworks.py -k 'with_a_graph and GIoU'"),
