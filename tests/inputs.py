@@ -321,7 +321,9 @@ def _features(loss: EmbeddingLoss, regime: str, rng: np.random.Generator, sample
     def vectors(*shape: int) -> np.ndarray:
         if regime == "edge":
             rows = [row for row in EDGE_VECTORS if not (isinstance(loss, DistanceLoss) and 0 < max(row) < 1)]
-            return rng.choice(np.array(rows, dtype=float), size=shape)
+            count = int(np.prod(shape))  # each at least once, where there is room
+            chosen = rng.permutation(np.arange(max(len(rows), count)) % len(rows))[:count]
+            return np.array(rows, dtype=float)[chosen].reshape(*shape, WIDTH)
         if regime == "extreme":
             return rng.choice([0.0, 1.0, -1.0], size=(*shape, WIDTH)) * loss.facts.reach
         return 2 * rng.normal(size=(*shape, WIDTH))

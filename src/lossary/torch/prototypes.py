@@ -88,24 +88,23 @@ class Prototypes(Criterion):
         **operands: Any,
     ) -> Tensor:
         """The loss of features and labels; arguments as those of `lossary.Loss.__call__`."""
-        vectors = self.vectors
         value = super().forward(
             prediction,
             target,
             mask=mask,
             sample_weight=sample_weight,
             normalizer=normalizer,
-            **{self.loss.class_vectors: vectors},
+            **{self.loss.class_vectors: self.vectors},
             **operands,
         )
         if self.rate is not None and self.training:
-            self._move(prediction.detach(), target, mask, vectors)
+            self._move(prediction.detach(), target, mask)
         return value
 
     @torch.no_grad()
-    def _move(self, features: Tensor, target: Tensor, mask: Tensor | None, centers: Tensor) -> None:
+    def _move(self, features: Tensor, target: Tensor, mask: Tensor | None) -> None:
         assert isinstance(self.loss, CenterLoss)
-        pulls, counts = self.loss.pulls(features, target, centers=centers, mask=mask)
+        pulls, counts = self.loss.pulls(features, target, centers=self.vectors, mask=mask)
         if self.process_group is not None:
             pulls, counts = sum_over_processes((pulls, counts), self.process_group)
         self.vectors.sub_(self.rate * pulls / (1 + counts))
