@@ -268,3 +268,11 @@ def test_sums_share_a_preparation_only_where_they_read_alike() -> None:
     x, t, v = np.array([1.0, 2.0]), np.array([3.0, 2.5]), np.array([0.5, 2.0])
     expected = L.L1Loss()(x, t) + 0.5 * L.GaussianNLLLoss()(x, t, variance=v) + L.MSLELoss()(x, t)
     assert loss(x, t, variance=v) == pytest.approx(expected, rel=1e-12)
+
+
+def test_curvature_of_a_norm_where_one_number_is_right() -> None:
+    """The second derivative of ‖(0, 4)‖ by the first number is 1/4; through |x|² it would be 0."""
+    hessian = torch.autograd.functional.hessian(
+        lambda e: L.NormLoss()(e, torch.zeros(1, 2)), torch.tensor([[0.0, 4.0]])
+    )
+    torch.testing.assert_close(hessian.reshape(2, 2), torch.tensor([[0.25, 0.0], [0.0, 0.0]]))

@@ -9,7 +9,7 @@ from lossary.array import alignments
 from lossary.array.namespace import Array, Namespace, convert, eager
 from lossary.array.primitives import length, log_softmax, sizes
 from lossary.core import contract
-from lossary.core.families.elements import both, places, rank, weighted
+from lossary.core.families.elements import both, rank, weighted
 from lossary.core.families.sequence import Alignable, AlignmentLoss, SequenceLoss
 from lossary.core.loss import loss
 from lossary.core.options import option
@@ -167,37 +167,26 @@ class ExpectedEditDistanceLoss(SequenceLoss):
     """
 
     operands = ("hypotheses", "hypothesis_lengths", "target_lengths")
+    optional = operands
 
     subtract_mean: bool = option(default=True)
 
-    def prepare(
-        self,
-        prediction: Array,
-        target: Array,
-        *,
-        mask: Array | None,
-        sample_weight: Array | None,
-        operands: Mapping[str, Array],
-    ) -> Hypotheses:
-        name = type(self).__name__
-        needed = ("hypotheses",) if operands else ()  # lengths of what?
-        contract.operands(name, self.operands, operands, needed=needed)
-        xp, others = contract.arrays(
-            name, prediction, target=target, mask=mask, sample_weight=sample_weight, **dict(operands)
-        )
+    def encode(self, given: contract.Arguments) -> Hypotheses:
+        name, xp, prediction, others = given.name, given.xp, given.prediction, given.others
+        operands = {argument: x for argument, x in others.items() if argument in self.operands}
+        contract.operands(name, self.operands, operands, needed=("hypotheses",) if operands else ())  # lengths of what?
         if rank(prediction) not in (1, 2):
             raise ValueError(f"{name}: `prediction` has shape {sizes(prediction)}; expected (N, K), a score each")
-        dtype = contract.compute_dtype(name, xp, prediction)
-        distances = others["target"]
+        distances = given.target
         if "hypotheses" in others:
             distances = convert(_edit_distances(name, others), prediction)
         contract.same_shape(name, prediction, distances, "target" if "hypotheses" not in others else "hypotheses")
-        counted, weight = places(xp, name, sizes(prediction)[:-1], dtype, others)
-        scores = contract.cast(xp, prediction, dtype)
+        counted, weight = given.places(sizes(prediction)[:-1])
+        scores = contract.cast(xp, prediction, given.dtype)
         present = scores != float("-inf")
         if counted is not None:
             present = xp.logical_and(present, xp.expand_dims(counted, axis=-1))
-        distances = xp.where(present, contract.cast(xp, distances, dtype), 0.0)
+        distances = xp.where(present, contract.cast(xp, distances, given.dtype), 0.0)
         counted = both(xp, counted, xp.any(present, axis=-1))
         return Hypotheses(xp, xp.where(present, scores, 0.0), distances, present, counted, weight)
 

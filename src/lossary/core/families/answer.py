@@ -11,6 +11,7 @@ class Answer:
     """The probability of an answer: `log_p`, `p`, and `miss` = 1 - p, each with all its digits and computed once."""
 
     def __init__(self, xp: Namespace, log_p: Array, smooth: bool = True) -> None:
+        # `elementwise` tells every quantity whether its value is differentiated; here that changes nothing
         self.xp, self.log_p = xp, log_p
 
     @once
@@ -56,8 +57,8 @@ class Scored(Logit):
         super().__init__(xp, z)
         self.t = t if t.dtype == z.dtype else xp.astype(t, z.dtype)
         self.smooth = smooth
-        self._less: Answer | None = None
-        self._side: Array | None = None
+        self._sides: dict[tuple[float, float], Array] = {}
+        self._lessened: dict[float, Answer] = {}
 
     @once
     def label(self) -> Logit:
@@ -73,9 +74,9 @@ class Scored(Logit):
         """The factor of each place: `on` where the target is 1, `off` where it is 0."""
         if on == off:
             return on
-        if self._side is None:
-            self._side = self.t * on + (1.0 - self.t) * off
-        return self._side
+        if (on, off) not in self._sides:
+            self._sides[on, off] = self.t * on + (1.0 - self.t) * off
+        return self._sides[on, off]
 
     @once
     def no(self) -> Answer:
@@ -92,11 +93,11 @@ class Scored(Logit):
 
     def less(self, margin: float) -> Answer:
         """The answer no, with the probability of yes less by `margin`, not below 0."""
-        if self._less is None:
+        if margin not in self._lessened:
             p = self.xp.clip(self.p - margin, min=0.0)
-            self._less = answer = Answer(self.xp, self.xp.log1p(-p))
+            self._lessened[margin] = answer = Answer(self.xp, self.xp.log1p(-p))
             answer.p, answer.miss = 1.0 - p, p
-        return self._less
+        return self._lessened[margin]
 
     @once
     def _logs(self) -> tuple[Array, Array]:

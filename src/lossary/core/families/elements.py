@@ -43,9 +43,6 @@ class ElementLoss(Loss):
         return quantity
 
 
-places = contract.places
-
-
 def both(xp: Namespace, a: Array | None, b: Array | None) -> Array | None:
     """Where both masks hold; None is a mask that holds everywhere."""
     if a is None or b is None:

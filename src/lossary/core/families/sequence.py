@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from lossary.array.alignments import IMPOSSIBLE, full
 from lossary.array.namespace import Array, Namespace, eager, on_cpu, to_numpy
 from lossary.array.primitives import length, numbers, running_sum, sizes
 from lossary.core import contract
-from lossary.core.families.elements import both, places, rank, weighted
+from lossary.core.families.elements import both, rank, weighted
 from lossary.core.loss import Loss, Taxonomy, family
 from lossary.core.options import option
 from lossary.core.reduction import Terms
@@ -56,6 +55,7 @@ class AlignmentLoss(SequenceLoss):
     """
 
     operands: ClassVar[tuple[str, ...]] = ("lengths", "target_lengths")
+    optional: ClassVar[tuple[str, ...]] = ("lengths", "target_lengths")
     frame_axes: ClassVar[int] = 1
     """Axes of the prediction between samples and classes."""
 
@@ -105,34 +105,21 @@ class AlignmentLoss(SequenceLoss):
     def preparation_key(self) -> tuple[Any, ...]:
         return ("alignments", self.frame_axes, self.blank, self.ignore_index)
 
-    def prepare(
-        self,
-        prediction: Array,
-        target: Array,
-        *,
-        mask: Array | None,
-        sample_weight: Array | None,
-        operands: Mapping[str, Array],
-    ) -> Alignable:
-        name = type(self).__name__
-        contract.operands(name, self.operands, operands)
-        xp, others = contract.arrays(
-            name, prediction, target=target, mask=mask, sample_weight=sample_weight, **dict(operands)
-        )
-        dtype = contract.compute_dtype(name, xp, prediction)
+    def encode(self, given: contract.Arguments) -> Alignable:
+        xp, prediction, others = given.xp, given.prediction, given.others
         single = self._is_single(prediction)
         shape = () if single else sizes(prediction)[:1]
-        counted, weight = places(xp, name, shape, dtype, others)
-        given = {a: self._integers(a, others[a]) for a in ("target", *self.operands) if a in others}
-        scores = contract.cast(xp, prediction, dtype)
+        counted, weight = given.places(shape)
+        integers = {a: self._integers(a, others[a]) for a in ("target", *self.operands) if a in others}
+        scores = contract.cast(xp, prediction, given.dtype)
         if single:
             scores = xp.expand_dims(scores, axis=0)
-            given = {argument: xp.expand_dims(x, axis=0) for argument, x in given.items()}
+            integers = {argument: xp.expand_dims(x, axis=0) for argument, x in integers.items()}
         blank = self._blank(scores)
-        labels, lengths, target_lengths, sound = self._sequences(xp, scores, blank, given, counted)
+        labels, lengths, target_lengths, sound = self._sequences(xp, scores, blank, integers, counted)
         if sound is not None:
             counted = both(xp, counted, sound[0] if single else sound)
-        if counted is not None or "lengths" in given:
+        if counted is not None or "lengths" in integers:
             read = numbers(length(scores, 1), lengths)[None, :] < lengths[:, None]
             if counted is not None:
                 read = xp.logical_and(read, xp.reshape(counted, (-1, 1)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from lossary.array.namespace import Array, Namespace
@@ -10,7 +10,7 @@ from lossary.array.primitives import lookup, reshape_like, sizes
 from lossary.array.vocabulary import Classifier, Formula, Tokens, token_losses, weighted_total
 from lossary.core import contract
 from lossary.core.families.classification import class_vector
-from lossary.core.families.elements import both, class_indices, keep, places, weighted
+from lossary.core.families.elements import both, class_indices, keep, weighted, wide
 from lossary.core.loss import Loss, loss
 from lossary.core.options import option
 from lossary.core.reduction import Mean, Terms, mean_statistics
@@ -84,6 +84,7 @@ class LinearCrossEntropyLoss(Loss):
 
     family_name = "likelihood"
     operands = ("weight", "bias", "teacher_logits", "teacher_features", "teacher_weight", "teacher_bias")
+    optional = operands[1:]
     shared = ("weight", "bias", "teacher_weight", "teacher_bias")
 
     label_smoothing: float = option(default=0.0, low=0, high=1)
@@ -108,27 +109,14 @@ class LinearCrossEntropyLoss(Loss):
     def takes(self) -> tuple[str, ...]:
         return self.operands if self.distillation else self.operands[:2]
 
-    def prepare(
-        self,
-        prediction: Array,
-        target: Array,
-        *,
-        mask: Array | None,
-        sample_weight: Array | None,
-        operands: Mapping[str, Array],
-    ) -> TokenBatch:
-        name = type(self).__name__
-        contract.operands(name, self.takes, operands, needed=("weight",))
-        xp, given = contract.arrays(
-            name, prediction, target=target, mask=mask, sample_weight=sample_weight, **dict(operands)
-        )
-        dtype = contract.compute_dtype(name, xp, prediction)
-        shape = self._shapes(name, xp, prediction, given)
-        classes = sizes(given["weight"])[0]
-        counted, weight = places(xp, name, shape, dtype, given)
-        labels = given["target"]
+    def encode(self, given: contract.Arguments) -> TokenBatch:
+        name, xp, dtype, prediction, others = given.name, given.xp, given.dtype, given.prediction, given.others
+        shape = self._shapes(name, xp, prediction, others)
+        classes = sizes(others["weight"])[0]
+        counted, weight = given.places(shape)
+        labels = given.target
         if self.ignore_index is not None and contract.is_integer(labels) and labels.dtype != xp.bool:
-            labels = labels if labels.dtype in (xp.int32, xp.int64) else xp.astype(labels, xp.int32)
+            labels = wide(xp, labels)
             counted = both(xp, counted, labels != self.ignore_index)
         labels, counted = class_indices(xp, name, "target", labels, shape, classes, counted)
         ones = xp.ones_like(labels)
@@ -136,16 +124,16 @@ class LinearCrossEntropyLoss(Loss):
             counted = xp.reshape(xp.logical_and(counted, ones == 1), (-1,))  # a mask may have leading axes only
         if weight is not None:
             weight = xp.reshape(weight * contract.cast(xp, ones, dtype), (-1,))
-        teacher = given.get("teacher_logits", given.get("teacher_features"))
+        teacher = others.get("teacher_logits", others.get("teacher_features"))
         tokens = Tokens(
             keep(xp, counted, _rows(xp, prediction), 1),
             xp.reshape(labels, (-1,)),
             None if teacher is None else keep(xp, counted, _rows(xp, teacher), 1),
         )
-        weights = None if self.class_weight is None else class_vector(xp, self.class_weight, given["weight"][:0, ...])
+        weights = None if self.class_weight is None else class_vector(xp, self.class_weight, others["weight"][:0, ...])
         weights = weights if weights is None else contract.cast(xp, weights, dtype)
         classifier = Classifier(
-            given["weight"], given.get("bias"), weights, given.get("teacher_weight"), given.get("teacher_bias")
+            others["weight"], others.get("bias"), weights, others.get("teacher_weight"), others.get("teacher_bias")
         )
         return TokenBatch(xp, dtype, tokens, classifier, labels, counted, weight)
 

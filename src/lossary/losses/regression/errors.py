@@ -149,8 +149,10 @@ class NormLoss(ResidualLoss):
         # a norm is m·‖e/m‖ for any m: with m its largest element no power overflows or vanishes, and the gradient
         # needs none through m
         largest = stop_gradient(xp.max(size, axis=axes, keepdims=True))
-        unit = size / xp.where(largest > 0, largest, 1.0)
-        total = xp.sum(power(xp, unit, self.p), axis=axes)
+        scale = xp.where(largest > 0, largest, 1.0)
+        # |x| has no second derivative at 0, where that of x² is 2
+        powers = (error / scale) ** 2 if self.p == 2 else power(xp, size / scale, self.p)
+        total = xp.sum(powers, axis=axes)
         largest = xp.max(largest, axis=axes)
         return largest * xp.where(largest > 0, total, 1.0) ** (1.0 / self.p)
 
