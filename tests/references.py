@@ -23,7 +23,8 @@ from formulas.compound import Answer, Place
 from formulas.likelihood import FROM_LOGITS, effective_number_weights
 from formulas.mask import FACTORS, Image
 from formulas.region import FROM_PLACES
-from inputs import Batch, unreduced_shape
+from lossary.checker.draws import unreduced_shape
+from lossary.checker.engines import Batch
 from lossary.core.families import (
     AlignmentLoss,
     BalancedLoss,

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import lossary as L
-from inputs import EDGE_BOXES, generator, to_format
 from lossary.array.namespace import namespace
+from lossary.checker.draws import EDGE_BOXES, generator, to_format
 from lossary.core.families.box_pair import MEASURES, BoxPair, box_pair
 
 FORMATS = ("xyxy", "xywh", "cxcywh")

@@ -13,8 +13,8 @@ import torch
 
 import lossary as L
 from frameworks import to_numpy
-from inputs import EDGE_BOXES, generator, to_format
 from lossary import boxes
+from lossary.checker.draws import EDGE_BOXES, generator, to_format
 
 MEASURES = ("iou", "giou", "diou", "ciou", "eiou")
 LIBRARIES = {"numpy": np.asarray, "torch": torch.tensor, "jax": jnp.asarray, "tensorflow": tf.convert_to_tensor}

@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 import lossary as L
-from inputs import draw, variants
+from inputs import variants
+from lossary.checker.draws import draw
 from lossary.core.catalogue import register
 from lossary.core.loss import Facts, Loss
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import lossary as L
-from inputs import defaults, draw, takes_dense, variants
+from inputs import defaults, variants
+from lossary.checker.draws import draw, takes_dense
 from lossary.core.families import NamedSumLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.core.options import Domain, choices

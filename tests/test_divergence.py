@@ -10,8 +10,9 @@ import torch
 
 import lossary as L
 from frameworks import RUN, tensors, to_numpy
-from inputs import Batch, draw
 from lossary import information
+from lossary.checker.draws import draw
+from lossary.checker.engines import Batch
 from lossary.core.loss import Loss
 
 FORMS = {"prediction_form": "probs", "target_form": "probs"}

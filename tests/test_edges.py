@@ -10,7 +10,9 @@ import torch
 
 import lossary
 from frameworks import RUN, tensors, to_numpy
-from inputs import Batch, defaults, draw, unreduced_shape
+from inputs import defaults
+from lossary.checker.draws import draw, unreduced_shape
+from lossary.checker.engines import Batch
 from lossary.core.families import BoxLoss, ClassificationLoss, NamedSumLoss, SigmoidLoss
 from lossary.core.loss import Loss
 

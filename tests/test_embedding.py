@@ -13,7 +13,8 @@ import torch.nn.functional as F
 
 import lossary as L
 from frameworks import RUN, tensors, to_numpy
-from inputs import Batch, draw
+from lossary.checker.draws import draw
+from lossary.checker.engines import Batch
 from lossary.core.families import EmbeddingLoss
 from lossary.core.families.embedding import ClassVectorLoss, PairLoss
 from lossary.core.loss import Loss

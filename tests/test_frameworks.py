@@ -12,7 +12,10 @@ import torch
 
 import lossary
 from frameworks import MAKE, RUN, run_torch, tensors, to_numpy
-from inputs import REGIMES, Batch, defaults, draw, formulas, takes_dense, variants
+from inputs import defaults, formulas, variants
+from lossary.checker.claims import REGIMES
+from lossary.checker.draws import draw, takes_dense
+from lossary.checker.engines import Batch
 from lossary.core.families import ClassificationLoss
 from lossary.core.loss import Loss
 from references import evaluate

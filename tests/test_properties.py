@@ -9,7 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis.extra.numpy import arrays
 
 import lossary as L
-from inputs import defaults, draw
+from inputs import defaults
+from lossary.checker.draws import draw
 from lossary.core.families import BoxLoss, ResidualLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 import lossary as L
 from formulas import FORMULAS, mpf
 from frameworks import RUN, to_numpy
-from inputs import Batch, draw
+from lossary.checker.draws import draw
+from lossary.checker.engines import Batch
 from lossary.core.loss import Loss
 
 ERRORS = np.array([0.0, 1e-12, -1e-6, 1e-3, -0.1, 0.5, -1.0, 2.0, -30.0, 1e4])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import lossary as L
-from inputs import Batch, draw
+from lossary.checker.draws import draw
+from lossary.checker.engines import Batch
 from lossary.core.loss import Loss
 
 SMOOTH = 0.75

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import lossary as L
-from inputs import generator
+from lossary.checker.draws import generator
 
 LOSSES = (
     L.GWDLoss(reduction="none"),

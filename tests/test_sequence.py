@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 import lossary as L
 from frameworks import RUN, run_torch, to_numpy
-from inputs import Batch
+from lossary.checker.engines import Batch
 from lossary.core.families import AlignmentLoss
 
 RNG = np.random.default_rng(0)

@@ -8,7 +8,9 @@ import torch
 
 import lossary
 from frameworks import run_torch, tensors, to_numpy
-from inputs import Batch, defaults, draw, variants
+from inputs import defaults, variants
+from lossary.checker.draws import draw
+from lossary.checker.engines import Batch
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss
 

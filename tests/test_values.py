@@ -7,7 +7,10 @@ import pytest
 
 import lossary
 from formulas import FORMULAS
-from inputs import REGIMES, Batch, draw, generator, takes_dense, unreduced_shape, variants
+from inputs import variants
+from lossary.checker.claims import REGIMES
+from lossary.checker.draws import draw, generator, takes_dense, unreduced_shape
+from lossary.checker.engines import Batch
 from lossary.core.families import ClassificationLoss, MarginLoss, NamedSumLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss

@@ -21,7 +21,7 @@ from lossary.checker.claims import (
     precision,
     shown,
 )
-from lossary.checker.engines import Batch, Dtype, run_torch, tensors, to_numpy
+from lossary.checker.engines import Batch, Dtype, tensors, to_numpy, torch_run
 from lossary.checker.subject import Trial
 
 # --- what a call must not do -----------------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ def _read_back(batch: Batch, given: tuple[Any, Any, dict[str, Any]]) -> Batch:
 def compiles(trial: Trial) -> str | None:
     expected = trial.subject.run(trial.batch, "float32")
     try:
-        outcome = run_torch(trial.subject.call, trial.batch, "float32", compiled=True)
+        outcome = torch_run(trial.subject.call, "float32", compiled=True)(trial.batch)
     except Exception as error:
         return f"it does not compile as one graph: {first_line(error)}"
     if not near(outcome.number, expected.number, 1e-5):

@@ -22,6 +22,7 @@ Array = np.ndarray[Any, Any]
 Severity = Literal["wrong value", "wrong gradient", "fragile", "slow", "style"]
 SEVERITIES: tuple[Severity, ...] = ("wrong value", "wrong gradient", "fragile", "slow", "style")
 Regime = Literal["ordinary", "edge", "extreme"]
+REGIMES: tuple[Regime, ...] = ("ordinary", "edge", "extreme")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +118,7 @@ def size_of(x: Array) -> str:
     "the value is finite",
     "wrong value",
     "one such batch makes every weight NaN, and the run is lost",
-    regimes=("ordinary", "edge", "extreme"),
+    regimes=REGIMES,
     frameworks=EVERYWHERE,
     examples=60,
 )
@@ -132,7 +133,7 @@ def finite_value(trial: Trial) -> str | None:
     "the gradient is finite",
     "wrong gradient",
     "the loss looks fine, and after the next step every weight is NaN",
-    regimes=("ordinary", "edge", "extreme"),
+    regimes=REGIMES,
     examples=60,
 )
 def finite_gradient(trial: Trial) -> str | None:

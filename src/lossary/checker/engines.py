@@ -16,21 +16,24 @@ import numpy as np
 
 Framework = Literal["torch", "jax", "tensorflow", "numpy"]
 Dtype = Literal["float64", "float32", "float16", "bfloat16"]
+Array = np.ndarray[Any, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
     """What a call takes, as float64, int64 and bool NumPy arrays."""
 
-    prediction: np.ndarray[Any, Any]
-    target: np.ndarray[Any, Any]
-    keywords: dict[str, np.ndarray[Any, Any]] = dataclasses.field(default_factory=dict)
+    prediction: Array
+    target: Array
+    keywords: dict[str, Array] = dataclasses.field(default_factory=dict[str, Array])
+    shared: tuple[str, ...] = ()  # keywords that belong to no sample
 
     def __getitem__(self, samples: Any) -> Batch:
         """Some of the samples, operands included."""
-        return Batch(self.prediction[samples], self.target[samples], {k: v[samples] for k, v in self.keywords.items()})
+        keywords = {k: v if k in self.shared else v[samples] for k, v in self.keywords.items()}
+        return Batch(self.prediction[samples], self.target[samples], keywords, self.shared)
 
-    def with_prediction(self, prediction: np.ndarray[Any, Any]) -> Batch:
+    def with_prediction(self, prediction: Array) -> Batch:
         return dataclasses.replace(self, prediction=prediction)
 
 
@@ -39,15 +42,15 @@ class Outcome:
     """What a call gave: the value as it came, and the gradient of its sum (None where the framework has none)."""
 
     value: Any
-    gradient: np.ndarray[Any, Any] | None
+    gradient: Array | None
     attached: bool = True  # whether the value depends on the prediction as far as the framework knows
 
     @property
-    def number(self) -> np.ndarray[Any, Any]:
+    def number(self) -> Array:
         return to_numpy(self.value)
 
 
-def to_numpy(x: Any) -> np.ndarray[Any, Any]:
+def to_numpy(x: Any) -> Array:
     """The values of any framework's array; half precision, which NumPy has not, as float64."""
     if hasattr(x, "detach"):
         x = x.detach()
@@ -65,14 +68,14 @@ def tensors(framework: Framework, batch: Batch, dtype: Dtype) -> tuple[Any, Any,
     )
 
 
-def _to_torch(x: np.ndarray[Any, Any], dtype: Dtype) -> Any:
+def _to_torch(x: Array, dtype: Dtype) -> Any:
     import torch
 
-    x = np.ascontiguousarray(x)  # torch takes no array that runs backwards
+    x = np.array(x, order="C")  # torch takes no array that runs backwards
     return torch.tensor(x, dtype=getattr(torch, dtype) if x.dtype.kind == "f" else None)
 
 
-def _to_jax(x: np.ndarray[Any, Any], dtype: Dtype) -> Any:
+def _to_jax(x: Array, dtype: Dtype) -> Any:
     import jax.numpy as jnp
 
     if x.dtype.kind == "f":
@@ -81,13 +84,13 @@ def _to_jax(x: np.ndarray[Any, Any], dtype: Dtype) -> Any:
     return jnp.asarray(x, dtype=None if x.dtype == bool else jnp.int32)
 
 
-def _to_tensorflow(x: np.ndarray[Any, Any], dtype: Dtype) -> Any:
+def _to_tensorflow(x: Array, dtype: Dtype) -> Any:
     import tensorflow as tf
 
     return tf.cast(tf.constant(x), getattr(tf, dtype)) if x.dtype.kind == "f" else tf.constant(x)
 
 
-def _to_numpy(x: np.ndarray[Any, Any], dtype: Dtype) -> Any:
+def _to_numpy(x: Array, dtype: Dtype) -> Any:
     return x.astype("float32" if dtype == "bfloat16" else dtype) if x.dtype.kind == "f" else x
 
 
@@ -101,78 +104,103 @@ _CONVERT: dict[str, Callable[[np.ndarray[Any, Any], Dtype], Any]] = {
 
 # --- value and gradient ----------------------------------------------------------------------------------------------
 
+Run = Callable[[Batch], Outcome]
+"""Value and gradient of a batch."""
 
-def run_torch(
+
+def torch_run(
     call: Callable[..., Any],
-    batch: Batch,
     dtype: Dtype = "float64",
     compiled: bool = False,
     backend: str = "aot_eager",
     scale: float = 1.0,
-) -> Outcome:
+) -> Run:
     """`scale` multiplies the gradient that comes from above, as a loss weight or a gradient scaler does."""
     import torch
 
-    prediction, target, keywords = tensors("torch", batch, dtype)
-    prediction.requires_grad_()
     if compiled:
         torch._dynamo.reset()  # it allows eight programs for one line of Python
         call = torch.compile(call, fullgraph=True, backend=backend)
-    value = call(prediction, target, **keywords)
-    if not value.requires_grad:
-        return Outcome(value, np.zeros(batch.prediction.shape), attached=False)
-    (scale * value.sum()).backward()
-    gradient = prediction.grad
-    return Outcome(value, np.zeros(batch.prediction.shape) if gradient is None else to_numpy(gradient))
+
+    def run(batch: Batch) -> Outcome:
+        prediction, target, keywords = tensors("torch", batch, dtype)
+        prediction.requires_grad_()
+        value = call(prediction, target, **keywords)
+        if not value.requires_grad:
+            return Outcome(value, np.zeros(batch.prediction.shape), attached=False)
+        (scale * value.sum()).backward()
+        gradient = prediction.grad
+        return Outcome(value, np.zeros(batch.prediction.shape) if gradient is None else to_numpy(gradient))
+
+    return run
 
 
-def run_jax(call: Callable[..., Any], batch: Batch, dtype: Dtype = "float32", compiled: bool = False) -> Outcome:
+def jax_run(call: Callable[..., Any], dtype: Dtype = "float32", compiled: bool = False) -> Run:
     import jax
     import jax.numpy as jnp
 
-    prediction, target, keywords = tensors("jax", batch, dtype)
-
-    def both(p: Any) -> tuple[Any, Any]:
+    def both(p: Any, target: Any, keywords: dict[str, Any]) -> tuple[Any, Any]:
         value = call(p, target, **keywords)
         return jnp.sum(value), value
 
     function = jax.value_and_grad(both, has_aux=True)
-    (_, value), gradient = (jax.jit(function) if compiled else function)(prediction)
-    return Outcome(value, to_numpy(gradient))
+    function = jax.jit(function) if compiled else function
+
+    def run(batch: Batch) -> Outcome:
+        (_, value), gradient = function(*tensors("jax", batch, dtype))
+        return Outcome(value, to_numpy(gradient))
+
+    return run
 
 
-def run_tensorflow(call: Callable[..., Any], batch: Batch, dtype: Dtype = "float64", compiled: bool = False) -> Outcome:
+def tensorflow_run(call: Callable[..., Any], dtype: Dtype = "float64", compiled: bool = False) -> Run:
     import tensorflow as tf
 
-    prediction, target, keywords = tensors("tensorflow", batch, dtype)
-
-    def both(p: Any, t: Any) -> tuple[Any, Any]:
+    def both(p: Any, target: Any, keywords: dict[str, Any]) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             tape.watch(p)
-            value = call(p, t, **keywords)
+            value = call(p, target, **keywords)
         gradient = tape.gradient(value, p)
         return value, tf.zeros_like(p) if gradient is None else gradient
 
-    if compiled:
-        # the number of samples is unknown while tracing, as in Keras
-        signature = [tf.TensorSpec((None, *x.shape[1:]), x.dtype) for x in (prediction, target)]
-        both = tf.function(both, input_signature=signature)
-    value, gradient = both(prediction, target)
-    return Outcome(value, to_numpy(gradient))
+    def unknown(x: Any) -> Any:
+        """The number of samples is unknown while tracing, as in Keras."""
+        return tf.TensorSpec((None, *x.shape[1:]) if x.shape.rank else (), x.dtype)
+
+    def signature(batch: Batch, given: tuple[Any, Any, dict[str, Any]]) -> Any:
+        """What belongs to no sample, a classifier's weight say, has its size."""
+        keywords = {
+            k: tf.TensorSpec(x.shape, x.dtype) if k in batch.shared else unknown(x) for k, x in given[2].items()
+        }
+        return unknown(given[0]), unknown(given[1]), keywords
+
+    traced: list[Any] = []
+
+    def run(batch: Batch) -> Outcome:
+        given = tensors("tensorflow", batch, dtype)
+        if compiled and not traced:
+            traced.append(tf.function(both, input_signature=signature(batch, given)))
+        value, gradient = (traced[0] if compiled else both)(*given)
+        return Outcome(value, to_numpy(gradient))
+
+    return run
 
 
-def run_numpy(call: Callable[..., Any], batch: Batch, dtype: Dtype = "float64", compiled: bool = False) -> Outcome:
-    prediction, target, keywords = tensors("numpy", batch, dtype)
-    return Outcome(call(prediction, target, **keywords), None)
+def numpy_run(call: Callable[..., Any], dtype: Dtype = "float64", compiled: bool = False) -> Run:
+    def run(batch: Batch) -> Outcome:
+        prediction, target, keywords = tensors("numpy", batch, dtype)
+        return Outcome(call(prediction, target, **keywords), None)
+
+    return run
 
 
-RUN: dict[str, Callable[..., Outcome]] = {
-    "torch": run_torch,
-    "jax": run_jax,
-    "tensorflow": run_tensorflow,
-    "numpy": run_numpy,
+RUN: dict[str, Callable[..., Run]] = {
+    "torch": torch_run,
+    "jax": jax_run,
+    "tensorflow": tensorflow_run,
+    "numpy": numpy_run,
 }
-"""Runs a loss on a framework."""
+"""Makes the function that runs a loss on a framework; compiled, it compiles once for all batches of one shape."""
 
 
 def installed() -> list[Framework]:

@@ -40,7 +40,7 @@ class Subject:
 
     def run(self, batch: Batch, dtype: Dtype = "float64", **how: Any) -> Outcome:
         """Value and gradient of a call. `how`: `compiled`, and for torch `scale`."""
-        return RUN[self.framework](self.call, batch, dtype, **how)
+        return RUN[self.framework](self.call, dtype, **how)(batch)
 
     def value(self, batch: Batch, dtype: Dtype = "float64") -> float:
         """The reduced loss as a number; unreduced values are summed."""
