@@ -40,6 +40,7 @@ FAULTS = (
     Fault("RMSE is the mean of roots", "losses/regression/errors.py", "xp.sqrt(xp.where(positive, mean, 1.0))", "mean", f"{VALUES} RMSE"),
     Fault("norm without its root", "losses/regression/errors.py", "** (1.0 / self.p)", "", f"{VALUES} Norm"),
     Fault("norm without curvature at 0", "losses/regression/errors.py", "(error / scale) ** 2 if self.p == 2 else power", "power", "tests/test_regression.py -k curvature_of_a_norm"),
+    Fault("balanced L1 without curvature at 0", "losses/regression/localization.py", "x = xp.clip(side * error", "x = xp.clip(xp.abs(error)", "tests/test_regression.py -k curvature_of_balanced"),
     Fault("quantile swapped", "losses/regression/errors.py", "xp.where(error < 0, -self.quantile * error, 0.0)", "xp.where(error < 0, (self.quantile - 1.0) * error, 0.0)", f"{VALUES} Quantile"),
     Fault("Barron near 0 by the paper's formula", "losses/regression/robust.py", "xp.expm1(0.5 * a * xp.log1p(square / b))", "((square / b + 1.0) ** (0.5 * a) - 1.0)", "tests/test_regression.py -k barron"),
     Fault("undefined places are averaged", "losses/regression/relative.py", "return pair.target != 0 if self.floor == 0 else None", "return None", "tests/test_regression.py -k a_target_of_0_has_no_relative_error"),

@@ -277,3 +277,11 @@ def test_curvature_of_a_norm_where_one_number_is_right() -> None:
         lambda e: L.NormLoss()(e, torch.zeros(1, 2)), torch.tensor([[0.0, 4.0]])
     )
     torch.testing.assert_close(hessian.reshape(2, 2), torch.tensor([[0.25, 0.0], [0.0, 0.0]]))
+
+
+def test_curvature_of_balanced_l1_at_0() -> None:
+    """αb/β, with b of the default γ/α = 3; through |e| it would be 0."""
+    loss = L.BalancedL1Loss()
+    slope = torch.func.grad(lambda e: loss(e, torch.zeros(1, dtype=torch.float64)))
+    curvature = torch.autograd.functional.jacobian(slope, torch.zeros(1, dtype=torch.float64))
+    assert curvature.item() == pytest.approx(loss.alpha * math.expm1(loss.gamma / loss.alpha) / loss.beta, rel=1e-12)

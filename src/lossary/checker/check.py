@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from lossary.checker import calls, meanings, nearest
-from lossary.checker.claims import CLAIMS, SEVERITIES, Claim, Violation
+from lossary.checker.claims import CLAIMS, SEVERITIES, Claim
 from lossary.checker.engines import Framework
-from lossary.checker.inference import infer
+from lossary.checker.inference import declared, infer
 from lossary.checker.loading import subject_of
 from lossary.checker.report import Finding, Report, code
 from lossary.checker.scenes import Convention, Task, random_scene
 from lossary.checker.subject import Subject, Trial
 from lossary.core.loss import Loss
+
+if TYPE_CHECKING:
+    from lossary.checker.search import Draws, Failure, Scenes
 
 _ = (calls, meanings)  # their claims enter CLAIMS when they are imported
 
@@ -66,11 +69,22 @@ def check(
     >>> report.ok, report.convention
     (True, 'values of one shape')
     """
+    from lossary.checker.draws import has_draws
+    from lossary.checker.search import Draws, Scenes  # which needs Hypothesis, an extra
+
     start = time.monotonic()
     subject = subject_of(loss, framework, target_first, ignore_index, name)
-    convention = infer(subject, task, scores)
-    equals, difference = _identify(subject, convention, like, loss)
-    subject = dataclasses.replace(subject, like=_known(loss, like, equals), ours=isinstance(loss, Loss))
+    equals, difference, draws = None, None, None
+    if isinstance(loss, Loss) and has_draws(loss):  # it says itself what it takes
+        subject, convention = dataclasses.replace(subject, like=loss, ours=True), declared(loss)
+        draws = Draws(subject, loss)
+    else:
+        convention = infer(subject, task, scores)
+        equals, difference = _identify(subject, convention, like)
+        known = like or (equals.loss if equals is not None and not equals.change else None)
+        subject = dataclasses.replace(subject, like=known)
+    scenes = None if convention is None else Scenes(subject, convention)
+    sources = [source for source in (scenes, draws) if source is not None]
     statement = statement or f"loss = {subject.name}"
     findings: list[Finding] = [] if difference is None else [difference]
     passed: list[str] = []
@@ -82,7 +96,7 @@ def check(
         if time.monotonic() - start > seconds:
             unfinished.append(claim.name)
             continue
-        failure = _first_failure(claim, subject, convention, start + seconds)
+        failure = _first_failure(claim, sources, start + seconds)
         if failure is None:
             passed.append(claim.name)
         else:
@@ -92,7 +106,7 @@ def check(
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Report(
         subject.name,
-        f"{convention.task}: {convention}" if convention.kind not in ("boxes", "values") else str(convention),
+        _words(convention),
         "" if equals is None else str(equals),
         tuple(findings),
         tuple(passed),
@@ -101,28 +115,29 @@ def check(
     )
 
 
-def _first_failure(
-    claim: Claim, subject: Subject, convention: Convention, deadline: float
-) -> tuple[Trial, Violation] | None:
-    from lossary.checker.search import smallest_failure
+def _words(convention: Convention | None) -> str:
+    if convention is None:
+        return "batches of its own declaration"
+    return str(convention) if convention.kind in ("boxes", "values") else f"{convention.task}: {convention}"
 
+
+def _first_failure(claim: Claim, sources: Sequence[Scenes | Draws], deadline: float) -> Failure | None:
     if claim.examples == 1:  # it makes its own inputs, or costs too much to search
-        trial = Trial.of(subject, convention, random_scene(convention, 0))
+        trial = sources[0].one()
         violation = claim(trial)
         return None if violation is None else (trial, violation)
-    for regime in claim.regimes:
-        failure = smallest_failure(claim, subject, convention, regime, deadline)
-        if failure is not None:
-            return failure
+    for source in sources:
+        for regime in claim.regimes:
+            failure = source.smallest_failure(claim, regime, deadline)
+            if failure is not None:
+                return failure
     return None
 
 
 def _identify(
-    subject: Subject, convention: Convention, like: Loss | None, loss: Any
+    subject: Subject, convention: Convention, like: Loss | None
 ) -> tuple[nearest.Match | None, Finding | None]:
     """The loss of the catalogue that the subject is, and a finding where it should be another."""
-    if isinstance(loss, Loss):
-        return None, None
     if like is None:
         return nearest.find(subject, convention), None
     difference = nearest.equals(subject, convention, like)
@@ -139,10 +154,3 @@ def _identify(
         code(trial, f"loss = {subject.name}"),
     )
     return explanation, finding
-
-
-def _known(loss: Any, like: Loss | None, equals: nearest.Match | None) -> Loss | None:
-    """The loss whose declaration the subject is held to: itself, the one it is meant to be, or the one it equals."""
-    if isinstance(loss, Loss):
-        return loss
-    return like or (equals.loss if equals is not None and not equals.change else None)

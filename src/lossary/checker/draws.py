@@ -70,6 +70,15 @@ def draw(
     raise NotImplementedError(f"no inputs for the family of {type(loss).__name__}")
 
 
+def has_draws(loss: Loss) -> bool:
+    """Whether there are batches for a loss: for all of the catalogue, not for every sum of them."""
+    try:
+        draw(loss)
+    except NotImplementedError:
+        return False
+    return True
+
+
 def takes_dense(loss: Loss) -> bool:
     """Whether soft targets are another case for this loss."""
     if not isinstance(loss, ClassificationLoss) or isinstance(loss, (MarginLoss, LovaszLoss)):

@@ -9,6 +9,10 @@ import numpy as np
 
 from lossary.checker.scenes import Convention, Task, conventions, random_scene
 from lossary.checker.subject import Subject, Trial
+from lossary.core.families import BoxLoss, ClassificationLoss, PointwiseLoss
+from lossary.core.families.classification import ProbabilityLoss
+from lossary.core.families.pointwise import REALS
+from lossary.core.loss import Loss
 
 SEEDS = (0, 1, 2)
 
@@ -24,6 +28,24 @@ class Attempt:
     convention: Convention
     failure: str | None  # why it is none, in words
     sensible: bool = False  # whether the truth was better than any other guess
+
+
+def declared(loss: Loss) -> Convention | None:
+    """The convention that a loss of the catalogue declares; None where scenes cannot say what it takes: features,
+    alignments, numbers of a part of the line, operands that a call must have."""
+    if any(operand not in loss.optional for operand in loss.takes):
+        return None
+    if isinstance(loss, ClassificationLoss):
+        if loss.reads_between:
+            return None
+        probabilities = isinstance(loss, ProbabilityLoss) and not loss.from_logits
+        scores, last = "probabilities" if probabilities else "logits", loss.class_axis == -1
+        return Convention("segmentation", loss.task, scores, "labels", last=last)
+    if isinstance(loss, BoxLoss) and loss.format == "xyxy":
+        return Convention("boxes", "boxes", "plain", "float")
+    if isinstance(loss, PointwiseLoss) and all(loss.domain(x) == REALS for x in ("prediction", "target")):
+        return Convention("regression", "values", "plain", "float")
+    return None
 
 
 def infer(subject: Subject, task: Task | None = None, scores: str | None = None) -> Convention:

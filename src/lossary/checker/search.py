@@ -1,4 +1,8 @@
-"""The search for the smallest input on which a claim fails: Hypothesis draws scenes and shrinks what it finds."""
+"""The search for the smallest input on which a claim fails.
+
+Of a loss whose convention is known Hypothesis draws scenes, and shrinks what it finds. A loss of the catalogue says
+itself what it takes, features, alignments and operands included: it is also tried on batches of that declaration.
+"""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
@@ -14,8 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from lossary.checker.claims import Claim, Regime, Violation
-from lossary.checker.scenes import Convention, Scene
+from lossary.checker.draws import draw
+from lossary.checker.scenes import Convention, Scene, random_scene
 from lossary.checker.subject import Subject, Trial
+from lossary.core.loss import Loss
 
 EDGE_BOXES = (
     ([0, 0, 1, 1], [0, 0, 1, 1]),
@@ -31,69 +37,106 @@ EDGE_BOXES = (
 other, apart."""
 
 _QUARTERS = st.integers(-12, 12).map(lambda i: i / 4)
-_ELEMENTS: dict[str, Any] = {
-    "ordinary": _QUARTERS,
-    "edge": st.sampled_from([0.0, 1.0, -1.0, 40.0, -40.0]),
-    "extreme": st.sampled_from([0.0, 1.0, -1e4, 1e4]),
-}
+
+
+def _numbers(regime: Regime, reach: float, edge: list[float]) -> Any:
+    """Numbers of a regime; none beyond the size that the loss is meant for."""
+    if regime == "ordinary":
+        return _QUARTERS
+    return st.sampled_from([max(-reach, min(x, reach)) for x in (edge if regime == "edge" else [0.0, 1.0, -1e4, 1e4])])
 
 
 @st.composite
-def scenes(draw: Any, convention: Convention, regime: Regime) -> Scene:
+def scenes(take: Any, convention: Convention, regime: Regime, reach: float) -> Scene:
     """Scenes of a convention, small ones first."""
-    samples = draw(st.integers(2, 3))
+    samples = take(st.integers(2, 3))
     if convention.kind == "boxes":
-        return _box_scene(draw, regime, samples)
+        return _box_scene(take, regime, samples)
     if convention.kind == "values":
-        shape = (samples, draw(st.integers(1, 3)))
-        truth = _array(draw, shape, _QUARTERS)
-        steps = {"ordinary": _QUARTERS, "edge": st.sampled_from([0.0, 1e-8, -1.0, 1.0])}
-        error = _array(draw, shape, steps.get(regime, st.sampled_from([-1e4, 1e4])))
-        return Scene("values", truth + error, truth)
-    side = draw(st.integers(2, 3))
+        shape = (samples, take(st.integers(1, 3)))
+        truth = _array(take, shape, _QUARTERS)
+        return Scene("values", truth + _array(take, shape, _numbers(regime, reach, [0.0, 1e-8, -1.0, 1.0])), truth)
+    scores = _numbers(regime, reach, [0.0, 1.0, -1.0, 40.0, -40.0])
+    side = take(st.integers(2, 3))
     extent = {"classification": (), "segmentation": (side, side), "sequence": (side,)}[convention.task]
-    classes = draw(st.integers(3, 4))
+    classes = take(st.integers(3, 4))
     if convention.kind == "multiclass":
-        truth = _array(draw, (samples, *extent), st.integers(0, classes - 1)).astype(int)
-        return Scene("multiclass", _array(draw, (samples, classes, *extent), _ELEMENTS[regime]), truth)
+        truth = _array(take, (samples, *extent), st.integers(0, classes - 1)).astype(int)
+        return Scene("multiclass", _array(take, (samples, classes, *extent), scores), truth)
     shape = (samples, classes, *extent) if convention.kind == "multilabel" else (samples, *extent)
-    truth = _array(draw, shape, st.integers(0, 1)).astype(int)
-    return Scene(convention.kind, _array(draw, shape, _ELEMENTS[regime]), truth)
+    truth = _array(take, shape, st.integers(0, 1)).astype(int)
+    return Scene(convention.kind, _array(take, shape, scores), truth)
 
 
-def _array(draw: Any, shape: tuple[int, ...], elements: Any) -> np.ndarray[Any, Any]:
+def _array(take: Any, shape: tuple[int, ...], elements: Any) -> np.ndarray[Any, Any]:
     count = int(np.prod(shape))
-    return np.array(draw(st.lists(elements, min_size=count, max_size=count)), dtype=float).reshape(shape)
+    return np.array(take(st.lists(elements, min_size=count, max_size=count)), dtype=float).reshape(shape)
 
 
-def _box_scene(draw: Any, regime: Regime, samples: int) -> Scene:
+def _box_scene(take: Any, regime: Regime, samples: int) -> Scene:
     if regime == "edge":
-        pairs = [draw(st.sampled_from(EDGE_BOXES)) for _ in range(samples)]
+        pairs = [take(st.sampled_from(EDGE_BOXES)) for _ in range(samples)]
         guess, truth = (np.array([pair[side] for pair in pairs], dtype=float) for side in (0, 1))
         return Scene("boxes", guess, truth)
-    size = draw(st.sampled_from([1e-3, 1e4])) if regime == "extreme" else 1.0
+    size = take(st.sampled_from([1e-3, 1e4])) if regime == "extreme" else 1.0
     boxes: list[np.ndarray[Any, Any]] = []
     for _ in range(2):
-        low = _array(draw, (samples, 2), st.integers(0, 24).map(lambda i: i / 4))
-        side = _array(draw, (samples, 2), st.integers(2, 24).map(lambda i: i / 4))
+        low = _array(take, (samples, 2), st.integers(0, 24).map(lambda i: i / 4))
+        side = _array(take, (samples, 2), st.integers(2, 24).map(lambda i: i / 4))
         boxes.append(size * np.concatenate([low, low + side], axis=1))
     return Scene("boxes", boxes[0], boxes[1])
 
 
-def smallest_failure(
-    claim: Claim, subject: Subject, convention: Convention, regime: Regime, deadline: float
-) -> tuple[Trial, Violation] | None:
-    """The smallest trial that Hypothesis finds on which the claim fails, and what is wrong there."""
+Failure = tuple[Trial, Violation]
 
-    def fails(scene: Scene) -> bool:
-        if time.monotonic() > deadline:
-            return False
-        return claim(Trial.of(subject, convention, scene, regime)) is not None
 
-    found = _find(scenes(convention, regime), fails, claim.examples)
-    if found is None:
+class Scenes:
+    """Trials from scenes."""
+
+    def __init__(self, subject: Subject, convention: Convention) -> None:
+        self.subject, self.convention = subject, convention
+
+    def one(self) -> Trial:
+        return Trial.of(self.subject, self.convention, random_scene(self.convention, 0))
+
+    def smallest_failure(self, claim: Claim, regime: Regime, deadline: float) -> Failure | None:
+        """The smallest trial that Hypothesis finds on which the claim fails, and what is wrong there."""
+
+        def fails(scene: Scene) -> bool:
+            if time.monotonic() > deadline:
+                return False
+            return claim(Trial.of(self.subject, self.convention, scene, regime)) is not None
+
+        found = _find(scenes(self.convention, regime, self.subject.reach), fails, claim.examples)
+        return None if found is None else _failure(claim, Trial.of(self.subject, self.convention, found, regime))
+
+
+class Draws:
+    """Trials from what a loss of the catalogue declares."""
+
+    def __init__(self, subject: Subject, loss: Loss) -> None:
+        self.subject, self.loss = subject, loss
+
+    def one(self) -> Trial:
+        return self._trial("ordinary", 0)
+
+    def smallest_failure(self, claim: Claim, regime: Regime, deadline: float) -> Failure | None:
+        """The first trial on which the claim fails, or one of its samples alone."""
+        for seed in range(claim.examples):
+            if time.monotonic() > deadline:
+                return None
+            trial = self._trial(regime, seed)
+            failure = _failure(claim, trial)
+            if failure is not None:
+                alone = (_failure(claim, trial[i : i + 1]) for i in range(len(trial.batch.prediction)))
+                return next((f for f in alone if f is not None), failure)
         return None
-    trial = Trial.of(subject, convention, found, regime)
+
+    def _trial(self, regime: Regime, seed: int) -> Trial:
+        return Trial(self.subject, draw(self.loss, regime, seed=seed), regime)
+
+
+def _failure(claim: Claim, trial: Trial) -> Failure | None:
     violation = claim(trial)
     return None if violation is None else (trial, violation)
 

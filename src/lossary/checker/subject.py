@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,11 @@ class Subject:
         prediction, target, keywords = tensors(self.framework, batch, dtype)
         return float(np.sum(to_numpy(self.call(prediction, target, **keywords)), dtype=float))
 
+    @property
+    def reach(self) -> float:
+        """The largest number that it is meant for."""
+        return self.like.facts.reach if self.ours and self.like is not None else math.inf
+
     # --- what the declaration of a known loss excuses ----------------------------------------------------------------
 
     @property
@@ -78,6 +84,10 @@ class Trial:
     @classmethod
     def of(cls, subject: Subject, convention: Convention, scene: Scene, regime: str = "ordinary") -> Trial:
         return cls(subject, convention.render(scene), regime, scene, convention)
+
+    def __getitem__(self, samples: Any) -> Trial:
+        """Some of the samples; they belong to no scene."""
+        return Trial(self.subject, self.batch[samples], self.regime)
 
     def with_scene(self, scene: Scene) -> Trial:
         assert self.convention is not None
