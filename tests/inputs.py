@@ -64,6 +64,18 @@ def formulas(cls: type[Loss]) -> list[Loss]:
     return variants(cls, crossed=cls is _first_of_family(cls))
 
 
+def _on_frameworks() -> list[tuple[str, Loss]]:
+    """Options of one task stand for those of the others where the arithmetic is another library's."""
+    default = set(defaults())
+    return [
+        (framework, loss)
+        for cls in lossary.catalogue()
+        for loss in formulas(cls)
+        for framework in ("torch", "jax", "tensorflow")
+        if framework == "torch" or loss in default or getattr(loss, "task", None) in (None, *cls.tasks()[:1])
+    ]
+
+
 def _values(name: str, annotation: object, domain: options.Domain) -> list[object]:
     """A few values of an option that its domain allows."""
     if name == "ignore_index":
@@ -121,3 +133,7 @@ def _crossed(cls: type[Loss], task: str | None) -> list[Loss]:
             known.pop("classes", None)  # which has no "present"
         losses.append(make(cls, task, **known))
     return losses
+
+
+FORMULAS = _on_frameworks()
+"""Every formula on every framework."""

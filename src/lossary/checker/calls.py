@@ -177,7 +177,7 @@ def order(trial: Trial) -> str | None:
 )
 def adds_up(trial: Trial) -> str | None:
     if trial.subject.like is not None:  # it says itself what adds up
-        return None
+        return _statistics_add_up(trial) if trial.subject.ours else None
     outcome = trial.subject.run(trial.batch)
     if outcome.number.shape != ():
         return None
@@ -191,6 +191,20 @@ def adds_up(trial: Trial) -> str | None:
     if near(whole, np.mean(parts), 1e-5) or near(whole, np.sum(parts), 1e-5):
         return None
     return f"halves of {parts[0]:.4g} and {parts[1]:.4g} make a whole of {whole:.4g}; pass the whole batch at once"
+
+
+def _statistics_add_up(trial: Trial) -> str | None:
+    """Sums that a loss of the catalogue calls additive, however unequal the parts are."""
+    loss = trial.subject.like
+    assert loss is not None
+    if not loss.decomposable or loss.reduction == "none":
+        return None
+    parts = (trial.batch[:1], trial.batch[1:])
+    sums = [loss.statistics(part.prediction, part.target, **part.keywords) for part in parts]
+    joined, whole = float(loss.finalize(sums[0] + sums[1])), trial.subject.value(trial.batch)
+    return (
+        None if near(joined, whole, 2e-5) else f"the sums of two parts make {joined:.6g}, and the whole is {whole:.6g}"
+    )
 
 
 @claim(
@@ -300,6 +314,30 @@ def functional(trial: Trial) -> str | None:
     expected = trial.subject.run(trial.batch).gradient
     found = torch.func.grad(lambda p: trial.subject.call(p, target, **keywords).sum())(prediction)
     return None if near(to_numpy(found), expected, 1e-6) else "its gradient is another"
+
+
+@claim(
+    "torch.vmap over samples gives what each sample gives",
+    "style",
+    "per-sample losses and gradients need a loop",
+    frameworks=TORCH,
+    examples=1,
+)
+def vmaps(trial: Trial) -> str | None:
+    """Each sample as a batch of one."""
+    import torch
+
+    batch = trial.batch
+    given = tensors("torch", batch, "float64")
+    axes = (0, 0, {name: None if name in batch.shared else 0 for name in given[2]})
+
+    def call(p: Any, t: Any, keywords: Any) -> Any:
+        operands = {name: x if name in batch.shared else x[None] for name, x in keywords.items()}
+        return trial.subject.call(p[None], t[None], **operands).sum()
+
+    found = to_numpy(torch.vmap(call, axes)(*given))
+    expected = [trial.subject.value(batch[i : i + 1]) for i in range(len(batch.prediction))]
+    return None if near(found, expected, 1e-6) else f"it gives {shown(found)}, one by one they are {shown(expected)}"
 
 
 @claim(

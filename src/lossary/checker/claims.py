@@ -10,6 +10,7 @@ search. Claims about values and gradients are here, those about calls in `calls`
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -123,9 +124,32 @@ def size_of(x: Array) -> str:
     examples=60,
 )
 def finite_value(trial: Trial) -> str | None:
-    outcome = trial.subject.run(trial.batch, "float32")
+    outcome = trial.run("float32")
     if not np.isfinite(outcome.number).all():
         return f"the value is {shown(outcome.number)}"
+    return None
+
+
+@claim(
+    "the value lies in the range of the loss",
+    "wrong value",
+    "a negative loss is driven down without end, and curves cannot be compared with those of the paper",
+    regimes=REGIMES,
+    frameworks=EVERYWHERE,
+    examples=20,
+)
+def in_range(trial: Trial) -> str | None:
+    """Of a loss that the catalogue knows; means of weighted elements may leave the range of one element."""
+    like = trial.subject.like
+    if like is None:
+        return None
+    low, high = like.facts.span
+    value = trial.run("float32").number
+    if like.reduction != "mean" or getattr(like, "class_weight", None) is not None:
+        high = math.inf
+    slack = 1e-6 * max(1.0, abs(high) if math.isfinite(high) else 1.0)
+    if value.min(initial=math.inf) < low - slack or value.max(initial=-math.inf) > high + slack:
+        return f"it is {shown(value)}, and its range is from {low:g} to {high:g}"
     return None
 
 
@@ -137,7 +161,7 @@ def finite_value(trial: Trial) -> str | None:
     examples=60,
 )
 def finite_gradient(trial: Trial) -> str | None:
-    outcome = trial.subject.run(trial.batch, "float32")
+    outcome = trial.run("float32")
     assert outcome.gradient is not None
     if np.isfinite(outcome.number).all() and not np.isfinite(outcome.gradient).all():
         bad = int((~np.isfinite(outcome.gradient)).sum())

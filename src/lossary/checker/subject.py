@@ -80,6 +80,7 @@ class Trial:
     regime: str = "ordinary"
     scene: Scene | None = None
     convention: Convention | None = None
+    outcomes: dict[Dtype, Outcome] = dataclasses.field(default_factory=dict[Dtype, Outcome], repr=False, compare=False)
 
     @classmethod
     def of(cls, subject: Subject, convention: Convention, scene: Scene, regime: str = "ordinary") -> Trial:
@@ -95,3 +96,9 @@ class Trial:
 
     def value(self) -> float:
         return self.subject.value(self.batch)
+
+    def run(self, dtype: Dtype = "float64") -> Outcome:
+        """Value and gradient; claims that look at the same call share it."""
+        if dtype not in self.outcomes:
+            self.outcomes[dtype] = self.subject.run(self.batch, dtype)
+        return self.outcomes[dtype]

@@ -1,0 +1,53 @@
+"""What the checker asks of other people's losses, the catalogue keeps: the same claims, run by the same code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+import lossary
+from frameworks import RUN
+from inputs import FORMULAS, defaults
+from lossary.checker.calls import half_precision
+from lossary.checker.claims import Claim, Regime, finite_gradient, finite_value, in_range
+from lossary.checker.draws import draw
+from lossary.checker.engines import Framework
+from lossary.checker.subject import Subject, Trial
+from lossary.core.loss import Loss
+
+DEFAULTS = defaults()
+FRAMEWORKS: tuple[Framework, ...] = ("torch", "jax", "tensorflow")
+
+
+def hold(claims: Sequence[Claim], loss: Loss, framework: Framework, regime: Regime) -> None:
+    subject = Subject(loss, framework, repr(loss), like=loss, ours=True)
+    trial = Trial(subject, draw(loss, regime), regime)
+    for claim in claims:
+        violation = claim(trial)
+        assert violation is None, f"{claim.name}: {violation.words}"
+
+
+@pytest.mark.parametrize("regime", ["edge", "extreme"])  # the ordinary one is compared with references elsewhere
+@pytest.mark.parametrize(("framework", "loss"), FORMULAS, ids=repr)
+def test_every_option_is_finite_and_in_its_range(loss: Loss, framework: Framework, regime: Regime) -> None:
+    hold((finite_value, finite_gradient, in_range), loss, framework, regime)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
+def test_half_precision(loss: Loss, framework: Framework) -> None:
+    """Half-precision input is computed in float32: as exact as the rounded input allows."""
+    hold((half_precision,), loss, framework, "ordinary")
+    value, _ = RUN[framework](loss, draw(loss), "bfloat16")
+    assert str(value.dtype).endswith("float32") or value.dtype.name == "float32"
+
+
+# dynamo and the forward mode of torch are written with what torch itself deprecates
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+@pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
+def test_the_checker_finds_nothing(loss: Loss) -> None:
+    """As a user runs it, by every claim."""
+    report = lossary.check(loss, seconds=200)
+    assert report.ok, [f"{finding.claim}: {finding.words}" for finding in report.findings]
+    assert not report.unfinished
