@@ -205,7 +205,7 @@ def clamped_probability(logits, target):
     return -(t * p.log() + (1 - t) * (1 - p).log()).mean()
 
 
-@planted("ignored places have no gradient, even where the prediction is NaN", task="segmentation", ignore_index=255)
+@planted("a NaN at an ignored place stays there", task="segmentation", ignore_index=255)
 def multiplied_by_the_mask(logits, target):
     mask = (target != 255).to(logits.dtype)
     value = F.cross_entropy(logits, target * (target != 255), reduction="none")

@@ -10,9 +10,9 @@ from typing import Any
 from lossary.checker import calls, meanings, nearest
 from lossary.checker.claims import CLAIMS, SEVERITIES, Claim, Violation
 from lossary.checker.engines import Framework
-from lossary.checker.inference import infer
+from lossary.checker.inference import NotUnderstoodError, infer
 from lossary.checker.loading import subject_of
-from lossary.checker.report import Finding, Report, code
+from lossary.checker.report import Finding, Report, code, short
 from lossary.checker.scenes import Convention, Task, random_scene
 from lossary.checker.subject import Subject, Trial
 from lossary.core.loss import Loss
@@ -28,6 +28,7 @@ def check(
     *,
     task: Task | None = None,
     scores: str | None = None,
+    kind: str | None = None,
     like: Loss | None = None,
     framework: Framework | None = None,
     target_first: bool | None = None,
@@ -44,6 +45,8 @@ def check(
         task: `"segmentation"`, `"classification"`, `"boxes"`, `"regression"` or `"sequence"` (labels per token).
             Default: the first whose inputs the loss accepts and makes sense of.
         scores: whether the prediction holds `"logits"` or `"probabilities"`; default: what makes sense.
+        kind: whether a place has one of several labels (`"multiclass"`), one of two (`"binary"`) or any number of them
+            (`"multilabel"`), for a loss that takes more than one; default: what makes sense.
         like: the loss of the catalogue that it is meant to be. Default: the one that gives the same number, if any.
         framework: `"torch"`, `"jax"`, `"tensorflow"` or `"numpy"`; default: by where the loss comes from.
         target_first: whether the call is `loss(target, prediction)`, as in Keras; default: by where it comes from.
@@ -68,10 +71,10 @@ def check(
     """
     start = time.monotonic()
     subject = subject_of(loss, framework, target_first, ignore_index, name)
-    convention = infer(subject, task, scores)
-    equals, difference = _identify(subject, convention, like, loss)
-    subject = dataclasses.replace(subject, like=_known(loss, like, equals), ours=isinstance(loss, Loss))
+    subject, convention = _understood(subject, task, scores, kind)
     statement = statement or f"loss = {subject.name}"
+    equals, difference = _identify(subject, convention, like, loss, statement)
+    subject = dataclasses.replace(subject, like=_known(loss, like, equals), ours=isinstance(loss, Loss))
     findings: list[Finding] = [] if difference is None else [difference]
     passed: list[str] = []
     unfinished: list[str] = []
@@ -88,7 +91,8 @@ def check(
         else:
             trial, violation = failure
             shown = trial if violation.batch is None else dataclasses.replace(trial, batch=violation.batch)
-            findings.append(Finding(claim.name, claim.severity, violation.words, claim.means, code(shown, statement)))
+            found = (violation.words, claim.means, short(shown), code(shown, statement))
+            findings.append(Finding(claim.name, claim.severity, *found))
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Report(
         subject.name,
@@ -99,6 +103,17 @@ def check(
         tuple(unfinished),
         time.monotonic() - start,
     )
+
+
+def _understood(
+    subject: Subject, task: Task | None, scores: str | None, kind: str | None
+) -> tuple[Subject, Convention]:
+    """The convention of a subject, which is tried in float32 too where it refuses float64."""
+    try:
+        return subject, infer(subject, task, scores, kind)
+    except NotUnderstoodError:
+        narrow = dataclasses.replace(subject, widest="float32")
+        return narrow, infer(narrow, task, scores, kind)
 
 
 def _first_failure(
@@ -118,7 +133,7 @@ def _first_failure(
 
 
 def _identify(
-    subject: Subject, convention: Convention, like: Loss | None, loss: Any
+    subject: Subject, convention: Convention, like: Loss | None, loss: Any, statement: str
 ) -> tuple[nearest.Match | None, Finding | None]:
     """The loss of the catalogue that the subject is, and a finding where it should be another."""
     if isinstance(loss, Loss):
@@ -136,7 +151,8 @@ def _identify(
         "wrong value",
         words,
         "results do not compare with those of the paper, and tuned options mean something else",
-        code(trial, f"loss = {subject.name}"),
+        short(trial),
+        code(trial, statement),
     )
     return explanation, finding
 

@@ -24,6 +24,7 @@ class Finding:
     severity: Severity
     words: str  # what is wrong there
     means: str  # what it does to a training run
+    input: str  # the call in short: numbers where they are few, shapes where they are many
     code: str  # to paste and see
 
 
@@ -107,6 +108,22 @@ class Report:
         from lossary.views.report import render
 
         return render("check.html", report=self)
+
+
+FEW = 12
+"""Numbers of an array that a line can hold."""
+
+
+def short(trial: Trial) -> str:
+    """The arrays of a trial in a line."""
+    arrays = {"prediction": trial.batch.prediction, "target": trial.batch.target, **trial.batch.keywords}
+    return ", ".join(f"{name} {_in_short(x)}" for name, x in arrays.items())
+
+
+def _in_short(x: np.ndarray[Any, Any]) -> str:
+    if x.size and (x == x.flat[0]).all() and x.size > 1:
+        return f"{x.shape} of {x.flat[0]:g}"
+    return str(np.array(x, dtype=float).tolist()).replace(".0", "") if 0 < x.size <= FEW else str(x.shape)
 
 
 def code(trial: Trial, statement: str) -> str:

@@ -173,7 +173,7 @@ def conventions(task: Task | None = None) -> list[Convention]:
             targets = ("one-hot", "channel") if name == "segmentation" else ("one-hot",)
             for last in (False, True) if name != "classification" else (False,):
                 scored += [Convention(name, "multiclass", scores, target, last=last) for target in targets]
-        scored.append(Convention("classification", "multilabel", scores, "float"))
+        scored += [Convention(name, "multilabel", scores, "float") for name in ("classification", "segmentation")]
     return [convention for convention in scored if task in (None, convention.task)]
 
 

@@ -26,6 +26,9 @@ def check(
         str | None, typer.Option(help="The loss it is meant to be, as in focal:gamma=2. [the one it equals]")
     ] = None,
     scores: Annotated[str | None, typer.Option(help="The prediction: logits or probabilities. [what fits]")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="A place has one label: multiclass, binary or multilabel. [what fits]")
+    ] = None,
     framework: Annotated[str | None, typer.Option(help="torch, jax, tensorflow or numpy. [where it is from]")] = None,
     target_first: Annotated[
         bool | None, typer.Option("--target-first/--prediction-first", help="Order of arguments. [where it is from]")
@@ -43,10 +46,12 @@ def check(
     """
     _check_choice("--task", task, ("segmentation", "classification", "boxes", "regression", "sequence"))
     _check_choice("--scores", scores, ("logits", "probabilities"))
+    _check_choice("--kind", kind, ("multiclass", "binary", "multilabel"))
     _check_choice("--framework", framework, ("torch", "jax", "tensorflow", "numpy"))
     options = {
         "task": task,
         "scores": scores,
+        "kind": kind,
         "framework": framework,
         "target_first": target_first,
         "ignore_index": ignore_index,
