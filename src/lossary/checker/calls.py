@@ -340,7 +340,7 @@ def memory(trial: Trial) -> str | None:
     import torch
     from torch.multiprocessing.reductions import StorageWeakRef
 
-    if trial.convention is None or trial.scene is None or trial.convention.kind in ("boxes", "values"):
+    if trial.convention is None or trial.scene is None or not trial.convention.of_places:
         return None
     many = 4096 // max(1, trial.batch.prediction[:1].size) + 1
     given = trial.batch

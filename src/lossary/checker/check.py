@@ -42,7 +42,8 @@ def check(
 
     Args:
         loss: a callable `(prediction, target)`: a `torch.nn.Module`, a function, a Keras loss, a loss of the catalogue.
-        task: `"segmentation"`, `"classification"`, `"boxes"`, `"regression"` or `"sequence"` (labels per token).
+        task: `"segmentation"`, `"classification"`, `"boxes"`, `"regression"`, `"sequence"` (labels per token)
+            or `"embedding"` (pairs of vectors, each pair against the others).
             Default: the first whose inputs the loss accepts and makes sense of.
         scores: whether the prediction holds `"logits"` or `"probabilities"`; default: what makes sense.
         kind: whether a place has one of several labels (`"multiclass"`), one of two (`"binary"`) or any number of them
@@ -96,7 +97,7 @@ def check(
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Report(
         subject.name,
-        f"{convention.task}: {convention}" if convention.kind not in ("boxes", "values") else str(convention),
+        f"{convention.task}: {convention}" if convention.of_places else str(convention),
         "" if equals is None else str(equals),
         tuple(findings),
         tuple(passed),

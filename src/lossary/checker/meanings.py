@@ -21,7 +21,7 @@ def _value(trial: Trial, scene: Scene) -> float:
 
 
 def _of_places(trial: Trial) -> bool:
-    return trial.convention is not None and trial.convention.kind not in ("boxes", "values")
+    return trial.convention is not None and trial.convention.of_places
 
 
 # --- direction -------------------------------------------------------------------------------------------------------
@@ -35,9 +35,9 @@ def _of_places(trial: Trial) -> bool:
     examples=15,
 )
 def truth_is_best(trial: Trial) -> str | Violation | None:
-    """Against the guess of the trial, a wrong one, and what lies between."""
+    """Against the guess of the trial and a wrong one. (Of vectors none is the truth: they are held against others.)"""
     scene = trial.scene
-    if scene is None:
+    if scene is None or scene.kind == "pairs":
         return None
     least = _value(trial, scene.perfect())
     others = {"this guess": scene, "a guess that is wrong everywhere": scene.wrong()}
@@ -58,7 +58,7 @@ def truth_is_best(trial: Trial) -> str | Violation | None:
 def monotone(trial: Trial) -> str | Violation | None:
     """On the straight way from the truth to a wrong answer."""
     scene = trial.scene
-    if scene is None:
+    if scene is None or scene.kind == "pairs":
         return None
     start, end = scene.perfect(), scene.wrong()
     shares = np.linspace(0.0, 1.0, 9)

@@ -209,7 +209,7 @@ def _domain(loss: Loss, name: str) -> tuple[object, ...]:
 def _made(cls: type[Loss], convention: Convention) -> Iterator[Loss]:
     """A class by its defaults, for the task of the convention; nothing where it is of another field."""
     kind = {"multiclass": "multiclass", "binary": "binary", "multilabel": "multilabel"}.get(convention.kind)
-    families = {"boxes": ("box",), "values": ("residual", "pointwise")}.get(
+    families: tuple[str, ...] = {"boxes": ("box",), "values": ("residual", "pointwise"), "pairs": ()}.get(
         convention.kind, ("likelihood", "margin", "region")
     )
     if cls.family_name not in families or cls.operands:

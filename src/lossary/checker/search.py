@@ -45,6 +45,10 @@ def scenes(draw: Any, convention: Convention, regime: Regime) -> Scene:
     samples = draw(st.integers(2, 3))
     if convention.kind == "boxes":
         return _box_scene(draw, regime, samples)
+    if convention.kind == "pairs":
+        shape = (samples, draw(st.integers(2, 3)))
+        steps = _QUARTERS if regime == "ordinary" else _ELEMENTS[regime]
+        return Scene("pairs", _array(draw, shape, steps), _array(draw, shape, steps))
     if convention.kind == "values":
         shape = (samples, draw(st.integers(1, 3)))
         truth = _array(draw, shape, _QUARTERS)

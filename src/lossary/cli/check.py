@@ -20,7 +20,7 @@ def check(
         ),
     ],
     task: Annotated[
-        str | None, typer.Option(help="segmentation, classification, boxes, regression or sequence. [what fits]")
+        str | None, typer.Option(help="segmentation, classification, boxes, regression, sequence or embedding. [what fits]")
     ] = None,
     like: Annotated[
         str | None, typer.Option(help="The loss it is meant to be, as in focal:gamma=2. [the one it equals]")
@@ -44,7 +44,9 @@ def check(
 
     Exit code 0 if everything holds, 1 if something fails, 2 if the loss could not be checked.
     """
-    _check_choice("--task", task, ("segmentation", "classification", "boxes", "regression", "sequence"))
+    from lossary.checker.scenes import TASKS
+
+    _check_choice("--task", task, TASKS)
     _check_choice("--scores", scores, ("logits", "probabilities"))
     _check_choice("--kind", kind, ("multiclass", "binary", "multilabel"))
     _check_choice("--framework", framework, ("torch", "jax", "tensorflow", "numpy"))
