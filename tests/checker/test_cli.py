@@ -68,6 +68,9 @@ def ends_the_process(prediction, target):
     os._exit(3)
 
 
+'''
+
+WITHOUT_TORCH = """
 class NeedsClasses:
     def __init__(self, classes):
         self.classes = classes
@@ -76,14 +79,19 @@ class NeedsClasses:
         return prediction.sum()
 
 
+def fine(prediction, target):
+    return prediction.sum()
+
+
 VALUE = 3.0
-'''
+"""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("losses")
     (made / "mine.py").write_text(LOSSES)
+    (made / "plain.py").write_text(WITHOUT_TORCH)
     (made / "broken.py").write_text("import no_such_package\n")
     (made / "wrong.py").write_text("def loss(:\n")
     return made
@@ -98,16 +106,16 @@ def check(folder: Path, *arguments: str) -> Result:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["mine"], "MODULE:NAME"),
+        (["plain"], "MODULE:NAME"),
         (["no_such_module:loss"], "no_such_module"),
         (["no_such_file.py:loss"], "there is no file no_such_file.py"),
         (["broken:loss"], "no_such_package"),
         (["wrong.py:loss"], "SyntaxError"),
-        (["mine:no_such_loss"], "mine has no 'no_such_loss'"),
-        (["mine:NeedsClasses"], "NeedsClasses cannot be made with no options"),
-        (["mine:NeedsClasses(count=3)"], "cannot be made with {'count': 3}"),
-        (["mine:fine(1)"], "NAME(option=value"),
-        (["mine:VALUE"], "float cannot be called"),
+        (["plain:no_such_loss"], "plain has no 'no_such_loss'"),
+        (["plain:NeedsClasses"], "NeedsClasses cannot be made with no options"),
+        (["plain:NeedsClasses(count=3)"], "cannot be made with {'count': 3}"),
+        (["plain:fine(1)"], "NAME(option=value"),
+        (["plain:VALUE"], "float cannot be called"),
         (["mine:of_one"], "TypeError"),
         (["mine:of_three"], "wrap it in a function of two"),
         (["mine:raises"], "KeyError"),

@@ -92,8 +92,8 @@ def check(
         else:
             trial, violation = failure
             shown = trial if violation.batch is None else dataclasses.replace(trial, batch=violation.batch)
-            found = (violation.words, claim.means, short(shown), code(shown, statement))
-            findings.append(Finding(claim.name, claim.severity, *found))
+            lines = code(shown, statement, claim.shows, violation.dtype)
+            findings.append(Finding(claim.name, claim.severity, violation.words, claim.means, short(shown), lines))
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Report(
         subject.name,

@@ -26,10 +26,11 @@ Regime = Literal["ordinary", "edge", "extreme"]
 
 @dataclasses.dataclass(frozen=True)
 class Violation:
-    """What is wrong, in a sentence; and the call that shows it, where that is not the one of the trial."""
+    """What is wrong, in a sentence; and the call that shows it, where that is not the one of the trial in float32."""
 
     words: str
     batch: Batch | None = None
+    dtype: Dtype | None = None
 
 
 Test = Callable[[Trial], "str | Violation | None"]
@@ -50,6 +51,7 @@ class Claim:
     regimes: tuple[Regime, ...] = ("ordinary",)
     frameworks: tuple[Framework, ...] = WITH_GRADIENT
     examples: int = 20  # how many trials the checker gives it at most
+    shows: str = ""  # lines of Python, for torch, that show a failure; without, those of a value and its gradient
 
     def __call__(self, trial: Trial) -> Violation | None:
         """What is wrong in this trial, or None. An exception of the loss is a fault, in the words of the exception."""
@@ -225,6 +227,7 @@ def upstream(trial: Trial) -> str | None:
     "gradient penalties, Hessians and meta-learning follow a wrong direction in silence",
     frameworks=TORCH,
     examples=4,
+    shows="print(torch.autograd.functional.hessian(lambda p: loss(p, target).sum(), prediction))",
 )
 def second_derivative(trial: Trial) -> str | None:
     """The derivative of a gradient's component along a fixed direction, against differences of the gradient."""

@@ -196,22 +196,26 @@ def random_scene(convention: Convention, seed: int, samples: int = 3, classes: i
     rng = np.random.default_rng(seed)
     if convention.kind == "boxes":
         return Scene("boxes", _boxes(rng, samples), _boxes(rng, samples))
+
+    def normal(size: tuple[int, ...]) -> Array:
+        return rng.normal(size=size).round(2)  # so that a case can be read, and pasted as it is
+
     if convention.kind == "values":
-        truth = rng.normal(size=(samples, places + 1))  # five numbers: a row is no box
-        return Scene("values", truth + 2 * rng.normal(size=truth.shape), truth)
+        truth = normal((samples, places + 1))  # five numbers: a row is no box
+        return Scene("values", truth + 2 * normal(truth.shape), truth)
     if convention.kind == "pairs":
-        truth = rng.normal(size=(samples, 2 * places))
-        return Scene("pairs", truth + rng.normal(size=truth.shape), truth)
+        truth = normal((samples, 2 * places))
+        return Scene("pairs", truth + normal(truth.shape), truth)
     extent = {"classification": (), "segmentation": (places, places), "sequence": (places,)}[convention.task]
     if convention.kind == "multiclass":
         truth = rng.integers(0, classes, size=(samples, *extent))
-        return Scene("multiclass", 2 * rng.normal(size=(samples, classes, *extent)), truth)
+        return Scene("multiclass", 2 * normal((samples, classes, *extent)), truth)
     shape = (samples, classes, *extent) if convention.kind == "multilabel" else (samples, *extent)
     truth = rng.integers(0, 2, size=shape)
     truth.flat[:2] = (0, 1)  # both answers occur
-    return Scene(convention.kind, 2 * rng.normal(size=shape), truth)
+    return Scene(convention.kind, 2 * normal(shape), truth)
 
 
 def _boxes(rng: np.random.Generator, samples: int) -> Array:
     low = rng.uniform(0, 5, size=(samples, 2))
-    return np.concatenate([low, low + rng.uniform(1, 6, size=(samples, 2))], axis=1)
+    return np.concatenate([low, low + rng.uniform(1, 6, size=(samples, 2))], axis=1).round(2)

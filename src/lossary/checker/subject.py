@@ -31,6 +31,7 @@ class Subject:
             be constant here.
         ours: whether it is itself of the catalogue; then all that its class declares is no fault.
         widest: the widest dtype that it computes in; some losses make float32 tensors of their own and refuse others.
+        target_first: whether the loss as it was given takes the target first; `call` does not.
     """
 
     call: Callable[..., Any]
@@ -41,6 +42,7 @@ class Subject:
     like: Loss | None = None
     ours: bool = False
     widest: Dtype = "float64"
+    target_first: bool = False
 
     def run(self, batch: Batch, dtype: Dtype | None = None, **how: Any) -> Outcome:
         """Value and gradient of a call. `how`: `compiled`, and for torch `scale`."""
