@@ -1,4 +1,4 @@
-"""Thirty losses as people write them, each with one fault that was seen in public code, and the claim that names it.
+"""Losses as people write them, each with one fault that was seen in public code, and the claim that names it.
 
 `research` of the project lists where: the comments say what kind of library or thread had it.
 """
@@ -85,6 +85,36 @@ def ignored_in_the_denominator(logits, target):
 @planted("ignored places are not in the mean", task="segmentation", ignore_index=0)
 def ignored_label_is_a_class(logits, target):
     return F.cross_entropy(logits, target)
+
+
+@planted("an image without an object, rightly seen, costs nothing", task="segmentation")
+def dice_without_smoothing_above(logits, target):
+    """The small number stands under the fraction only: an empty image is wrong whatever is said of it."""
+    p, t = torch.sigmoid(logits).flatten(1), target.to(logits.dtype).flatten(1)
+    return (1 - 2 * (p * t).sum(1) / (p.sum(1) + t.sum(1) + 1e-7)).mean()
+
+
+@planted("a sure and right answer costs next to nothing", task="classification")
+def probabilities_as_logits(logits, target):
+    """What double_softmax is to one who does not say which loss is meant."""
+    return F.cross_entropy(torch.softmax(logits, 1), target)
+
+
+class _SumOfMeans(torch.nn.Module):
+    """Its sum is a mean over the places, summed over the rest."""
+
+    __name__ = "sum_of_means"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reduction = "sum"
+
+    def forward(self, logits, target):
+        value = F.cross_entropy(logits, target, reduction="none")
+        return {"none": value, "sum": value.mean((1, 2)).sum(), "mean": value.mean()}[self.reduction]
+
+
+planted('the reduction "sum" gives the sum of what "none" gives', task="segmentation")(_SumOfMeans())
 
 
 @planted("the order of the samples does not matter", task="regression")
@@ -205,7 +235,24 @@ def clamped_probability(logits, target):
     return -(t * p.log() + (1 - t) * (1 - p).log()).mean()
 
 
-@planted("ignored places have no gradient, even where the prediction is NaN", task="segmentation", ignore_index=255)
+@planted("the gradient pulls every place towards its label", task="segmentation")
+def factor_is_differentiated(logits, target):
+    """Focal loss over the sum of its own factors: an easy example gains by being less easy."""
+    t = target.to(logits.dtype)
+    value = F.binary_cross_entropy_with_logits(logits, t, reduction="none")
+    factor = (1 - torch.exp(-value)) ** 2
+    return (factor * value).sum() / factor.sum().clamp(min=1e-6)
+
+
+@planted("ignored places have no gradient", task="segmentation", ignore_index=255)
+def ignored_in_one_sum_only(logits, target):
+    """The mask is on the intersection, not on the sum of the predictions."""
+    mask = (target != 255).to(logits.dtype)
+    p, t = torch.sigmoid(logits), target.to(logits.dtype) * mask
+    return 1 - (2 * (p * t * mask).sum() + 1) / (p.sum() + t.sum() + 1)
+
+
+@planted("a NaN at an ignored place stays there", task="segmentation", ignore_index=255)
 def multiplied_by_the_mask(logits, target):
     mask = (target != 255).to(logits.dtype)
     value = F.cross_entropy(logits, target * (target != 255), reduction="none")

@@ -44,11 +44,38 @@ def one_number(trial: Trial) -> str | None:
 
 
 @claim(
+    'the reduction "sum" gives the sum of what "none" gives',
+    "wrong value",
+    "sums that are divided by hand, by a count over all ranks say, are off by a factor that depends on the shapes",
+    frameworks=EVERYWHERE,
+    examples=2,
+    shows='loss.reduction = "none"\nprint(loss(prediction, target).sum())\n'
+    'loss.reduction = "sum"\nprint(loss(prediction, target))',
+)
+def sums(trial: Trial) -> str | None:
+    if trial.subject.ours:  # the suite adds up their statistics, which hold for any reduction
+        return None
+    parts, whole = (trial.subject.reduced(reduction) for reduction in ("none", "sum"))
+    if parts is None or whole is None:
+        return None
+    try:
+        unreduced, total = parts.run(trial.batch).number, whole.run(trial.batch)
+    except (ValueError, TypeError, NotImplementedError):
+        return None  # one of the two is not offered
+    if unreduced.shape == () or total.number.shape != ():
+        return None
+    if not near(total.number, unreduced.sum(), max(exactness(trial, total), 1e-6)):
+        return f'"sum" gives {shown(total.number)}, and the values of "none" add up to {unreduced.sum():.6g}'
+    return None
+
+
+@claim(
     "two equal calls give one number",
     "fragile",
     "runs cannot be repeated, and two losses cannot be compared",
     frameworks=EVERYWHERE,
     examples=3,
+    shows="print(loss(prediction, target), loss(prediction, target))",
 )
 def deterministic(trial: Trial) -> str | None:
     first, second = (trial.subject.run(trial.batch).number for _ in range(2))
@@ -63,6 +90,7 @@ def deterministic(trial: Trial) -> str | None:
     "the second batch, or the second model, meets another loss than the first",
     frameworks=EVERYWHERE,
     examples=5,
+    shows="print(vars(loss))\nloss(prediction, target)\nprint(vars(loss), prediction, target)",
 )
 def pure(trial: Trial) -> str | None:
     framework = trial.subject.framework
@@ -112,6 +140,7 @@ def _same(a: Any, b: Any) -> bool:
     "validation keeps the whole graph alive and runs out of memory",
     frameworks=TORCH,
     examples=2,
+    shows="with torch.no_grad():\n    print(loss(prediction.requires_grad_(), target).requires_grad)",
 )
 def respects_no_grad(trial: Trial) -> str | None:
     import torch
@@ -128,6 +157,9 @@ def respects_no_grad(trial: Trial) -> str | None:
     "on a GPU every step stops until the queue is empty; CUDA graphs and compiled programs break",
     frameworks=TORCH,
     examples=2,
+    shows="from torch._subclasses import FakeTensorMode\n\n"
+    "with FakeTensorMode(allow_non_fake_inputs=True) as mode:  # tensors without values\n"
+    "    loss(mode.from_tensor(prediction), mode.from_tensor(target))",
 )
 def no_synchronisation(trial: Trial) -> str | None:
     """On tensors without values: whoever asks for one there would make a GPU wait."""
@@ -157,6 +189,7 @@ def no_synchronisation(trial: Trial) -> str | None:
     "wrong value",
     "the loss depends on how the loader shuffles",
     frameworks=EVERYWHERE,
+    shows="print(loss(prediction, target), loss(prediction.flip(0), target.flip(0)))",
 )
 def order(trial: Trial) -> str | None:
     if len(trial.batch.prediction) < 2:
@@ -174,6 +207,8 @@ def order(trial: Trial) -> str | None:
     "gradient accumulation and data-parallel training optimise another function than one large batch does",
     frameworks=EVERYWHERE,
     examples=8,
+    shows="print(loss(prediction, target), loss(-prediction, target))\n"
+    "print(loss(torch.cat([prediction, -prediction]), torch.cat([target, target])))",
 )
 def adds_up(trial: Trial) -> str | None:
     if trial.subject.like is not None:  # it says itself what adds up
@@ -237,7 +272,7 @@ def empty_batch(trial: Trial) -> Violation | None:
     "under autocast or FSDP the loss has two digits, and its gradient may have none",
     examples=8,
 )
-def half_precision(trial: Trial) -> str | None:
+def half_precision(trial: Trial) -> Violation | None:
     """bfloat16 and float16 against float64 on the same, rounded numbers."""
     if trial.subject.framework == "tensorflow" and trial.subject.like is None:
         return None  # Keras casts by its own policy, before the loss
@@ -251,17 +286,19 @@ def half_precision(trial: Trial) -> str | None:
         try:
             outcome = trial.subject.run(trial.batch, dtype)
         except Exception as error:
-            return f"{dtype} raises {type(error).__name__}: {first_line(error)}"
+            return Violation(f"{dtype} raises {type(error).__name__}: {first_line(error)}", dtype=dtype)
         if not near(outcome.number, exact.number, 2e-3):
-            return f"{dtype} gives {shown(outcome.number)}, and {shown(exact.number)} is right"
+            words = f"{dtype} gives {shown(outcome.number)}, and {shown(exact.number)} is right"
+            return Violation(words, dtype=dtype)
         assert outcome.gradient is not None
         size = float(np.abs(exact.gradient).max(initial=0))
         if not np.allclose(outcome.gradient, exact.gradient, rtol=2e-2, atol=1e-2 * size + 1e-6):
             place = np.unravel_index(int(np.abs(outcome.gradient - exact.gradient).argmax()), exact.gradient.shape)
-            return (
+            words = (
                 f"in {dtype} the gradient at {[int(i) for i in place]} is {outcome.gradient[place]:.3g}, and "
                 f"{exact.gradient[place]:.3g} is right"
             )
+            return Violation(words, dtype=dtype)
     return None
 
 
@@ -284,6 +321,7 @@ def _read_back(batch: Batch, given: tuple[Any, Any, dict[str, Any]]) -> Batch:
     "the compiled model is cut in pieces at the loss, or does not compile",
     frameworks=TORCH,
     examples=1,
+    shows="print(torch.compile(loss, fullgraph=True)(prediction, target))",
 )
 def compiles(trial: Trial) -> str | None:
     expected = trial.subject.run(trial.batch, "float32")
@@ -304,16 +342,18 @@ def compiles(trial: Trial) -> str | None:
     "per-sample gradients and functional training loops fail",
     frameworks=TORCH,
     examples=1,
+    shows="print(torch.func.grad(lambda p: loss(p, target).sum())(prediction))",
 )
 def functional(trial: Trial) -> str | None:
     import torch
 
     if not trial.subject.differentiable:
         return None
-    prediction, target, keywords = tensors("torch", trial.batch, "float64")
-    expected = trial.subject.run(trial.batch).gradient
+    prediction, target, keywords = tensors("torch", trial.batch, precision(trial))
+    outcome = trial.subject.run(trial.batch)
     found = torch.func.grad(lambda p: trial.subject.call(p, target, **keywords).sum())(prediction)
-    return None if near(to_numpy(found), expected, 1e-6) else "its gradient is another"
+    tolerance = max(1e-6, exactness(trial, outcome))
+    return None if near(to_numpy(found), outcome.gradient, tolerance) else "its gradient is another"
 
 
 @claim(
@@ -341,7 +381,7 @@ def vmaps(trial: Trial) -> str | None:
 
 
 @claim(
-    "it keeps at most six times the prediction for backward, beside it",
+    "it keeps at most eight times the prediction for backward, beside it",
     "slow",
     "the loss needs more memory than the model's last layers",
     frameworks=TORCH,
@@ -353,7 +393,7 @@ def memory(trial: Trial) -> str | None:
     import torch
     from torch.multiprocessing.reductions import StorageWeakRef
 
-    if trial.convention is None or trial.scene is None or trial.convention.kind in ("boxes", "values"):
+    if trial.convention is None or trial.scene is None or not trial.convention.of_places:
         return None
     many = 4096 // max(1, trial.batch.prediction[:1].size) + 1
     given = trial.batch
@@ -374,4 +414,4 @@ def memory(trial: Trial) -> str | None:
     alive = [size for key, (reference, size) in kept.items() if key not in given and not reference.expired()]
     share = sum(alive) / (prediction.numel() * 4)
     del value
-    return f"it keeps {share:.1f} times the bytes of the prediction" if share > 6 else None
+    return f"it keeps {share:.1f} times the bytes of the prediction" if share > 8 else None

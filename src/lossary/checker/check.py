@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from lossary.checker import calls, meanings, nearest
 from lossary.checker.claims import CLAIMS, SEVERITIES, Claim
 from lossary.checker.engines import Framework
-from lossary.checker.inference import declared, infer
+from lossary.checker.inference import NotUnderstoodError, declared, infer
 from lossary.checker.loading import subject_of
-from lossary.checker.report import Finding, Report, code
+from lossary.checker.report import Finding, Report, code, short
 from lossary.checker.scenes import Convention, Task, random_scene
 from lossary.checker.subject import Subject, Trial
 from lossary.core.loss import Loss
@@ -31,6 +31,7 @@ def check(
     *,
     task: Task | None = None,
     scores: str | None = None,
+    kind: str | None = None,
     like: Loss | None = None,
     framework: Framework | None = None,
     target_first: bool | None = None,
@@ -44,9 +45,12 @@ def check(
 
     Args:
         loss: a callable `(prediction, target)`: a `torch.nn.Module`, a function, a Keras loss, a loss of the catalogue.
-        task: `"segmentation"`, `"classification"`, `"boxes"`, `"regression"` or `"sequence"` (labels per token).
+        task: `"segmentation"`, `"classification"`, `"boxes"`, `"regression"`, `"sequence"` (labels per token)
+            or `"embedding"` (pairs of vectors, each pair against the others).
             Default: the first whose inputs the loss accepts and makes sense of.
         scores: whether the prediction holds `"logits"` or `"probabilities"`; default: what makes sense.
+        kind: whether a place has one of several labels (`"multiclass"`), one of two (`"binary"`) or any number of them
+            (`"multilabel"`), for a loss that takes more than one; default: what makes sense.
         like: the loss of the catalogue that it is meant to be. Default: the one that gives the same number, if any.
         framework: `"torch"`, `"jax"`, `"tensorflow"` or `"numpy"`; default: by where the loss comes from.
         target_first: whether the call is `loss(target, prediction)`, as in Keras; default: by where it comes from.
@@ -74,18 +78,18 @@ def check(
 
     start = time.monotonic()
     subject = subject_of(loss, framework, target_first, ignore_index, name)
+    statement = statement or f"loss = {subject.name}"
     equals, difference, draws = None, None, None
     if isinstance(loss, Loss) and has_draws(loss):  # it says itself what it takes
         subject, convention = dataclasses.replace(subject, like=loss, ours=True), declared(loss)
         draws = Draws(subject, loss)
     else:
-        convention = infer(subject, task, scores)
-        equals, difference = _identify(subject, convention, like)
+        subject, convention = _understood(subject, task, scores, kind)
+        equals, difference = _identify(subject, convention, like, statement)
         known = like or (equals.loss if equals is not None and not equals.change else None)
         subject = dataclasses.replace(subject, like=known)
     scenes = None if convention is None else Scenes(subject, convention)
     sources = [source for source in (scenes, draws) if source is not None]
-    statement = statement or f"loss = {subject.name}"
     findings: list[Finding] = [] if difference is None else [difference]
     passed: list[str] = []
     unfinished: list[str] = []
@@ -102,7 +106,8 @@ def check(
         else:
             trial, violation = failure
             shown = trial if violation.batch is None else dataclasses.replace(trial, batch=violation.batch)
-            findings.append(Finding(claim.name, claim.severity, violation.words, claim.means, code(shown, statement)))
+            lines = code(shown, statement, claim.shows, violation.dtype)
+            findings.append(Finding(claim.name, claim.severity, violation.words, claim.means, short(shown), lines))
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Report(
         subject.name,
@@ -118,7 +123,18 @@ def check(
 def _words(convention: Convention | None) -> str:
     if convention is None:
         return "batches of its own declaration"
-    return str(convention) if convention.kind in ("boxes", "values") else f"{convention.task}: {convention}"
+    return f"{convention.task}: {convention}" if convention.of_places else str(convention)
+
+
+def _understood(
+    subject: Subject, task: Task | None, scores: str | None, kind: str | None
+) -> tuple[Subject, Convention]:
+    """The convention of a subject, which is tried in float32 too where it refuses float64."""
+    try:
+        return subject, infer(subject, task, scores, kind)
+    except NotUnderstoodError:
+        narrow = dataclasses.replace(subject, widest="float32")
+        return narrow, infer(narrow, task, scores, kind)
 
 
 def _first_failure(claim: Claim, sources: Sequence[Scenes | Draws], deadline: float) -> Failure | None:
@@ -135,7 +151,7 @@ def _first_failure(claim: Claim, sources: Sequence[Scenes | Draws], deadline: fl
 
 
 def _identify(
-    subject: Subject, convention: Convention, like: Loss | None
+    subject: Subject, convention: Convention, like: Loss | None, statement: str
 ) -> tuple[nearest.Match | None, Finding | None]:
     """The loss of the catalogue that the subject is, and a finding where it should be another."""
     if like is None:
@@ -151,6 +167,7 @@ def _identify(
         "wrong value",
         words,
         "results do not compare with those of the paper, and tuned options mean something else",
-        code(trial, f"loss = {subject.name}"),
+        short(trial),
+        code(trial, statement),
     )
     return explanation, finding

@@ -28,10 +28,11 @@ REGIMES: tuple[Regime, ...] = ("ordinary", "edge", "extreme")
 
 @dataclasses.dataclass(frozen=True)
 class Violation:
-    """What is wrong, in a sentence; and the call that shows it, where that is not the one of the trial."""
+    """What is wrong, in a sentence; and the call that shows it, where that is not the one of the trial in float32."""
 
     words: str
     batch: Batch | None = None
+    dtype: Dtype | None = None
 
 
 Test = Callable[[Trial], "str | Violation | None"]
@@ -52,6 +53,7 @@ class Claim:
     regimes: tuple[Regime, ...] = ("ordinary",)
     frameworks: tuple[Framework, ...] = WITH_GRADIENT
     examples: int = 20  # how many trials the checker gives it at most
+    shows: str = ""  # lines of Python, for torch, that show a failure; without, those of a value and its gradient
 
     def __call__(self, trial: Trial) -> Violation | None:
         """What is wrong in this trial, or None. An exception of the loss is a fault, in the words of the exception."""
@@ -89,14 +91,16 @@ def near(a: Any, b: Any, tolerance: float) -> bool:
 
 
 def precision(trial: Trial) -> Dtype:
-    """The widest dtype that the framework computes in."""
-    return "float32" if trial.subject.framework == "jax" else "float64"
+    """The widest dtype that the framework and the loss compute in."""
+    return "float32" if trial.subject.framework == "jax" else trial.subject.widest
 
 
 def exactness(trial: Trial, outcome: Any) -> float:
-    """How far two computations of one number may differ: a loss that casts to float32 inside has its digits."""
-    wide = "float64" in str(getattr(outcome.value, "dtype", "")) and trial.subject.framework != "jax"
-    return 1e-9 if wide else 2e-5
+    """How far two computations of one number may differ: a loss that casts inside has the digits of what it casts to."""
+    dtype = str(getattr(outcome.value, "dtype", ""))
+    if "float16" in dtype:
+        return 2e-2
+    return 1e-9 if "float64" in dtype and trial.subject.framework != "jax" else 2e-5
 
 
 def shown(x: Array) -> str:
@@ -195,7 +199,10 @@ def gradient(trial: Trial) -> str | None:
         return None
     outcome = trial.subject.run(trial.batch, precision(trial))
     assert outcome.gradient is not None
-    wide = exactness(trial, outcome) < 1e-6
+    digits = exactness(trial, outcome)
+    if digits > 1e-3:
+        return None  # computed in half precision, whose steps are no slopes
+    wide = digits < 1e-6
     low, high = slopes(trial, 1e-6 if wide else 1e-2)
     size = max(float(np.abs(low).max()), float(np.abs(high).max()), 1e-3)
     slack = (1e-4 if wide else 5e-2) * size
@@ -245,6 +252,7 @@ def upstream(trial: Trial) -> str | None:
     "gradient penalties, Hessians and meta-learning follow a wrong direction in silence",
     frameworks=TORCH,
     examples=4,
+    shows="print(torch.autograd.functional.hessian(lambda p: loss(p, target).sum(), prediction))",
 )
 def second_derivative(trial: Trial) -> str | None:
     """The derivative of a gradient's component along a fixed direction, against differences of the gradient."""
@@ -252,8 +260,12 @@ def second_derivative(trial: Trial) -> str | None:
 
     if not trial.subject.differentiable or trial.subject.holds_constants:
         return None
-    prediction, target, keywords = tensors("torch", trial.batch, "float64")
-    direction = torch.tensor(np.random.default_rng(0).normal(size=trial.batch.prediction.shape))
+    digits = exactness(trial, trial.subject.run(trial.batch))
+    if digits > 1e-3:
+        return None
+    wide = digits < 1e-6
+    prediction, target, keywords = tensors("torch", trial.batch, precision(trial))
+    direction = torch.tensor(np.random.default_rng(0).normal(size=trial.batch.prediction.shape)).to(prediction.dtype)
 
     def component(p: Any) -> Any:
         leaf = p.detach().requires_grad_()
@@ -270,12 +282,13 @@ def second_derivative(trial: Trial) -> str | None:
             return None  # refused aloud
         second = torch.zeros_like(leaf) if found is None else found
     expected, again = (
-        _change(lambda s: component(prediction + s * direction)[1].item(), step) for step in (1e-5, 1e-6)
+        _change(lambda s: component(prediction + s * direction)[1].item(), step)
+        for step in ((1e-5, 1e-6) if wide else (1e-2, 3e-3))
     )
     if abs(expected - again) > 1e-2 * max(1.0, abs(expected)):
         return None  # a kink: the gradient jumps there
     given = (second.double() * direction).sum().item()
-    tolerance = 1e-3 * max(1.0, abs(expected), abs(given))
+    tolerance = (1e-3 if wide else 2e-2) * max(1.0, abs(expected), abs(given))
     if abs(given - expected) > tolerance:
         return f"along one direction it is {given:.4g}, and the gradient changes there by {expected:.4g}"
     return None

@@ -28,6 +28,7 @@ class Attempt:
     convention: Convention
     failure: str | None  # why it is none, in words
     sensible: bool = False  # whether the truth was better than any other guess
+    warned: bool = False  # whether the loss warned: of shapes that do not match, of an option that it leaves out
 
 
 def declared(loss: Loss) -> Convention | None:
@@ -48,21 +49,24 @@ def declared(loss: Loss) -> Convention | None:
     return None
 
 
-def infer(subject: Subject, task: Task | None = None, scores: str | None = None) -> Convention:
-    """The first convention under which the loss accepts scenes and likes the truth best.
+def infer(subject: Subject, task: Task | None = None, scores: str | None = None, kind: str | None = None) -> Convention:
+    """The first convention under which the loss accepts scenes without a warning and likes the truth best.
 
-    Where it makes sense of none, the first that it accepts: then the claims about its meaning will say what is wrong.
+    Failing that, the first of which it only warns; where it makes sense of none, the first that it accepts: then the
+    claims about its meaning will say what is wrong.
     """
     attempts: list[Attempt] = []
     for convention in conventions(task):
         if scores not in (None, convention.scores) and convention.scores != "plain":
             continue
+        if kind not in (None, convention.kind):
+            continue
         attempts.append(attempt(subject, convention))
-        if attempts[-1].sensible:
+        if attempts[-1].sensible and not attempts[-1].warned:
             return convention
     accepted = [a for a in attempts if a.failure is None]
     if accepted:
-        return accepted[0].convention
+        return next((a for a in accepted if a.sensible), accepted[0]).convention
     by_failure: dict[str, list[str]] = {}
     for a in attempts:
         by_failure.setdefault(str(a.failure), []).append(str(a.convention))
@@ -78,12 +82,12 @@ def infer(subject: Subject, task: Task | None = None, scores: str | None = None)
 
 def attempt(subject: Subject, convention: Convention) -> Attempt:
     """Three ordinary scenes in a convention: accepted at all, and the truth better than a random and a wrong guess?"""
-    sensible = True
+    sensible, warned = True, False
     for seed in SEEDS:
         scene = random_scene(convention, seed)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of shapes that do not match, mostly
+            with warnings.catch_warnings(record=True) as given:
+                warnings.simplefilter("always")
                 value, best, worst = (
                     Trial.of(subject, convention, s).value() for s in (scene, scene.perfect(), scene.wrong())
                 )
@@ -96,4 +100,5 @@ def attempt(subject: Subject, convention: Convention) -> Attempt:
         if len(shape) > scene.guess.ndim:
             return Attempt(convention, f"gives a result of shape {shape}")
         sensible &= best < min(value, worst)
-    return Attempt(convention, None, sensible)
+        warned |= any(issubclass(warning.category, UserWarning) for warning in given)
+    return Attempt(convention, None, sensible, warned)

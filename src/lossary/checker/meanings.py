@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lossary.checker.claims import EVERYWHERE, TORCH, Violation, claim, near, precision
+from lossary.checker.claims import EVERYWHERE, TORCH, Violation, claim, first_line, near, precision
 from lossary.checker.engines import Batch
-from lossary.checker.scenes import Scene
+from lossary.checker.scenes import SURE, Scene, random_scene
 from lossary.checker.subject import Trial
 
 Array = np.ndarray[Any, Any]
@@ -21,7 +21,7 @@ def _value(trial: Trial, scene: Scene) -> float:
 
 
 def _of_places(trial: Trial) -> bool:
-    return trial.convention is not None and trial.convention.kind not in ("boxes", "values")
+    return trial.convention is not None and trial.convention.of_places
 
 
 # --- direction -------------------------------------------------------------------------------------------------------
@@ -35,9 +35,9 @@ def _of_places(trial: Trial) -> bool:
     examples=15,
 )
 def truth_is_best(trial: Trial) -> str | Violation | None:
-    """Against the guess of the trial, a wrong one, and what lies between."""
+    """Against the guess of the trial and a wrong one. (Of vectors none is the truth: they are held against others.)"""
     scene = trial.scene
-    if scene is None:
+    if scene is None or scene.kind == "pairs":
         return None
     least = _value(trial, scene.perfect())
     others = {"this guess": scene, "a guess that is wrong everywhere": scene.wrong()}
@@ -58,7 +58,7 @@ def truth_is_best(trial: Trial) -> str | Violation | None:
 def monotone(trial: Trial) -> str | Violation | None:
     """On the straight way from the truth to a wrong answer."""
     scene = trial.scene
-    if scene is None:
+    if scene is None or scene.kind == "pairs":
         return None
     start, end = scene.perfect(), scene.wrong()
     shares = np.linspace(0.0, 1.0, 9)
@@ -91,8 +91,85 @@ def teaches(trial: Trial) -> str | Violation | None:
     size = float(np.abs(gradient).max(initial=0))
     unbounded = steep > 5.0  # a log-likelihood at logits of 20: about 20, times the focal factor of 1
     if unbounded and (size < 1e-6 or growth < 0.1 * steep):
-        return f"at logits of ±{2 * 20:g} against the truth the gradient is {size:.2g}, and the value stands still"
+        return f"at logits of ±{2 * SURE:g} against the truth the gradient is {size:.2g}, and the value stands still"
     return None
+
+
+@claim(
+    "a sure and right answer costs next to nothing",
+    "wrong value",
+    "scores go through a second softmax, or probabilities stand where logits belong: the loss cannot come down",
+    frameworks=EVERYWHERE,
+    examples=1,
+)
+def floor(trial: Trial) -> str | Violation | None:
+    """Where the loss falls with certainty to the end, that end is its least value, and should be far below that of a
+    guess that knows nothing. (Label smoothing has its least value before the end, and is no fault.)"""
+    scene = trial.scene
+    if scene is None or not _of_places(trial) or trial.subject.ours:  # ours: their values are those of the formula
+        return None
+    right = scene.perfect()
+    values = [_value(trial, dataclasses.replace(right, guess=share * right.guess)) for share in np.linspace(0, 1, 11)]
+    unsure, least = values[0], values[-1]
+    if least > min(values) + 1e-3 * abs(unsure - least) or least < 0.15 * unsure:
+        return None
+    words = f"a guess that knows nothing costs {unsure:.4g}, the truth itself {least:.4g}, and nothing costs less"
+    return Violation(words, trial.with_scene(right).batch)
+
+
+@claim(
+    "the gradient pulls every place towards its label",
+    "wrong gradient",
+    "answers that are right, but not yet sure, are pushed back",
+    examples=10,
+)
+def pull(trial: Trial) -> str | Violation | None:
+    """At a guess that is right everywhere, here more and there less. A loss of neighbourhoods (skeletons, windows) is
+    not asked: there one place may have to give way for another."""
+    convention, scene = trial.convention, trial.scene
+    if convention is None or scene is None or not _of_places(trial) or not trial.subject.differentiable:
+        return None
+    margin = 0.5 + np.abs(scene.guess) % 1.25  # short of where label smoothing holds back
+    if scene.kind == "multiclass":
+        margin = margin.max(1, keepdims=True)
+    right = dataclasses.replace(scene, guess=scene.perfect().guess / SURE * margin)
+    here = trial.with_scene(right)
+    if _value(trial, scene.wrong()) <= here.value() or _looks_at_neighbours(trial):
+        return None
+    gradient = trial.subject.run(here.batch, precision(trial)).gradient
+    assert gradient is not None
+    towards = np.sign(_direction(trial, right))
+    against = gradient * towards
+    if float(against.max()) > 1e-3 * float(np.abs(gradient).max()):
+        place = tuple(int(i) for i in np.unravel_index(int(against.argmax()), against.shape))
+        words = (
+            f"at {list(place)}, where the guess is right, a step down the gradient of {gradient[place]:.3g} undoes it"
+        )
+        return Violation(words, here.batch)
+    return None
+
+
+def _looks_at_neighbours(trial: Trial) -> bool:
+    """Whether the value changes when the places of each sample are put in another order, their labels with them."""
+    assert trial.convention is not None
+    scene = random_scene(trial.convention, 0)
+
+    def move(x: Array, leading: int) -> Array:
+        flat = x.reshape(*x.shape[:leading], -1)
+        return flat[..., np.random.default_rng(0).permutation(flat.shape[-1])].reshape(x.shape)
+
+    guess = move(scene.guess, 1 if scene.kind == "binary" else 2)
+    truth = move(scene.truth, 2 if scene.kind == "multilabel" else 1)
+    return not near(_value(trial, dataclasses.replace(scene, guess=guess, truth=truth)), _value(trial, scene), 1e-5)
+
+
+def _direction(trial: Trial, scene: Scene) -> Array:
+    """In the layout of the prediction: 1 where a score should rise for the label of its place, -1 where it should fall,
+    0 at the scores of other classes, which one place may weigh against another."""
+    assert trial.convention is not None
+    bare = dataclasses.replace(trial.convention, scores="logits")
+    signs = scene.perfect().guess / SURE
+    return bare.render(dataclasses.replace(scene, guess=signs)).prediction
 
 
 @claim(
@@ -193,13 +270,22 @@ def labels_exact(trial: Trial) -> str | Violation | None:
     if trial.scene is None or _has_class_options(trial):
         return None
     extent = (1,) * (trial.scene.truth.ndim - 1)
-    guess = np.zeros((1, 300, *extent))
-    guess[0, 257] = 20.0
-    batch = convention.render(Scene("multiclass", guess, np.full((1, *extent), 257)))
-    narrow, wide = trial.subject.value(batch, "bfloat16"), trial.subject.value(batch, precision(trial))
-    if not near(narrow, wide, 1e-2):
-        return (
-            f"label 257 of 300, rightly predicted, costs {narrow:.4g} in bfloat16 and {wide:.4g} in {precision(trial)}"
+
+    def rightly_predicted(label: int) -> Batch:
+        guess = np.zeros((1, 300, *extent))
+        guess[0, label] = 20.0
+        return convention.render(Scene("multiclass", guess, np.full((1, *extent), label)))
+
+    batch = rightly_predicted(257)
+    try:
+        value, usual = (trial.subject.value(b, "bfloat16") for b in (batch, rightly_predicted(2)))
+    except Exception:
+        return None  # half precision is refused, which another claim says
+    if not near(value, usual, 1e-2):
+        return Violation(
+            f"in bfloat16 label 257 of 300, rightly predicted, costs {value:.4g}, label 2 {usual:.4g}",
+            batch,
+            "bfloat16",
         )
     return None
 
@@ -207,64 +293,100 @@ def labels_exact(trial: Trial) -> str | Violation | None:
 # --- what is left out ------------------------------------------------------------------------------------------------
 
 
-def _with_ignored(trial: Trial) -> tuple[Trial, Array] | None:
-    """The trial with the places of its last samples ignored, and which samples those are."""
+def _with_ignored(trial: Trial) -> list[tuple[Trial, Array]]:
+    """The trial with the last of its samples ignored, and with the last rows of every image; and what those are, as
+    a mask of the places."""
     ignored = trial.subject.ignore_index
     convention, scene = trial.convention, trial.scene
     if ignored is None or convention is None or scene is None or not _of_places(trial) or len(scene.truth) < 2:
-        return None
+        return []
     if convention.target not in ("labels", "channel", "float") or convention.kind == "multilabel":
-        return None
-    left_out = np.arange(len(scene.truth)) >= len(scene.truth) // 2
-    target = trial.batch.target.copy()
-    target[left_out] = ignored
-    return dataclasses.replace(trial, batch=Batch(trial.batch.prediction, target)), left_out
+        return []
+    masks: list[Array] = []
+    for axis in (1, 0) if convention.task == "segmentation" else (0,):
+        size = scene.truth.shape[axis]
+        late = np.arange(size) >= size // 2
+        masks.append(np.broadcast_to(np.expand_dims(late, tuple(range(1, scene.truth.ndim - axis))), scene.truth.shape))
+    found: list[tuple[Trial, Array]] = []
+    for left_out in masks:
+        target = trial.batch.target.copy()
+        target[left_out.reshape(target.shape)] = ignored
+        found.append((dataclasses.replace(trial, batch=Batch(trial.batch.prediction, target)), left_out))
+    return found
+
+
+def _without(scene: Scene, left_out: Array) -> Scene:
+    """The scene without the samples, or the rows, that are left out."""
+    samples = ~left_out.all(axis=tuple(range(1, left_out.ndim)))
+    if not samples.all():
+        return dataclasses.replace(scene, guess=scene.guess[samples], truth=scene.truth[samples])
+    rows = ~left_out[0].all(axis=-1)
+    guess = scene.guess[:, :, rows] if scene.kind == "multiclass" else scene.guess[:, rows]
+    return dataclasses.replace(scene, guess=guess, truth=scene.truth[:, rows])
 
 
 @claim(
     "ignored places are not in the mean",
     "wrong value",
-    "the more is ignored, the smaller the loss: the learning rate depends on the padding",
+    "the loss depends on how much is ignored, and with it the learning rate on the padding",
     frameworks=EVERYWHERE,
     examples=5,
 )
 def ignored_places(trial: Trial) -> str | Violation | None:
-    found = _with_ignored(trial)
-    if found is None:
-        return None
-    spoiled, left_out = found
-    kept = trial.batch[~left_out]
-    a, b = spoiled.value(), trial.subject.value(kept)
-    if near(a, b, 1e-5):
-        return None
-    words = f"with {left_out.sum()} of {len(left_out)} samples ignored it is {a:.6g}, and {b:.6g} without them"
-    if b and near(a / b, 1 - left_out.mean(), 1e-3):
-        words += " (they are counted in the denominator)"
-    return Violation(words, spoiled.batch)
+    for spoiled, left_out in _with_ignored(trial):
+        assert trial.scene is not None
+        a, b = spoiled.value(), _value(trial, _without(trial.scene, left_out))
+        if near(a, b, 1e-5):
+            continue
+        share = float(left_out.mean())
+        words = f"with {share:.0%} of the places ignored it is {a:.6g}, and {b:.6g} without them"
+        if b and near(a / b, 1 - share, 1e-3):
+            words += " (they are counted in the denominator)"
+        return Violation(words, spoiled.batch)
+    return None
+
+
+def _at(trial: Trial, left_out: Array) -> Array:
+    """The mask of places as one of the prediction's numbers."""
+    assert trial.convention is not None
+    assert trial.scene is not None
+    marked = left_out[:, None] if trial.scene.kind == "multiclass" else left_out
+    scene = dataclasses.replace(trial.scene, guess=np.broadcast_to(marked, trial.scene.guess.shape).astype(float))
+    return dataclasses.replace(trial.convention, scores="logits").render(scene).prediction > 0
 
 
 @claim(
-    "ignored places have no gradient, even where the prediction is NaN",
+    "ignored places have no gradient",
     "wrong gradient",
-    "padding moves the model, or one NaN in it ends the run",
+    "padding moves the model",
     examples=3,
 )
 def ignored_gradient(trial: Trial) -> str | Violation | None:
-    found = _with_ignored(trial)
-    if found is None:
-        return None
-    spoiled, left_out = found
-    gradient = trial.subject.run(spoiled.batch, "float32").gradient
-    assert gradient is not None
-    if (gradient[left_out] != 0).any():
-        size = float(np.abs(gradient[left_out]).max())
-        return Violation(f"the gradient at ignored places is up to {size:.3g}", spoiled.batch)
-    prediction = spoiled.batch.prediction.copy()
-    prediction[left_out] = np.nan
-    poisoned = spoiled.batch.with_prediction(prediction)
-    outcome = trial.subject.run(poisoned, "float32")
-    if not np.isfinite(outcome.number).all() or outcome.gradient is None or not np.isfinite(outcome.gradient).all():
-        return Violation("a NaN at ignored places reaches the value or the gradient", poisoned)
+    for spoiled, left_out in _with_ignored(trial):
+        gradient = trial.subject.run(spoiled.batch, "float32").gradient
+        assert gradient is not None
+        size = float(np.abs(gradient[_at(trial, left_out)]).max())
+        if size:
+            return Violation(f"the gradient at ignored places is up to {size:.3g}", spoiled.batch)
+    return None
+
+
+@claim(
+    "a NaN at an ignored place stays there",
+    "fragile",
+    "one NaN in the padding ends the run, though nobody looks at the padding",
+    examples=1,
+)
+def ignored_nan(trial: Trial) -> str | Violation | None:
+    for spoiled, left_out in _with_ignored(trial):
+        prediction = spoiled.batch.prediction.copy()
+        prediction[_at(trial, left_out)] = np.nan
+        poisoned = spoiled.batch.with_prediction(prediction)
+        outcome = trial.subject.run(poisoned, "float32")
+        if not np.isfinite(outcome.number).all():
+            return Violation("with NaN at the ignored places the value is NaN", poisoned)
+        if outcome.gradient is None or not np.isfinite(outcome.gradient).all():
+            return Violation("with NaN at the ignored places the gradient is NaN", poisoned)
     return None
 
 
@@ -275,7 +397,7 @@ def ignored_gradient(trial: Trial) -> str | Violation | None:
     examples=1,
 )
 def all_ignored(trial: Trial) -> str | Violation | None:
-    if _with_ignored(trial) is None:
+    if not _with_ignored(trial):
         return None
     target = np.full_like(trial.batch.target, trial.subject.ignore_index)
     nothing = Batch(trial.batch.prediction, target)
@@ -311,10 +433,10 @@ def large_image(trial: Trial) -> str | Violation | None:
     try:
         value = trial.subject.value(batch, "float16")
     except Exception as error:
-        return f"float16 raises {type(error).__name__}: {str(error).splitlines()[0][:120]}"
+        return Violation(f"float16 raises {type(error).__name__}: {first_line(error)}", batch, "float16")
     exact = trial.subject.value(batch, "float32")
     if not np.isfinite(value) and np.isfinite(exact):
-        return Violation(f"512 × 512 places in float16 give {value}, in float32 {exact:.4g}", batch)
+        return Violation(f"512 × 512 places in float16 give {value}, in float32 {exact:.4g}", batch, "float16")
     return None
 
 
@@ -347,6 +469,31 @@ def empty_mask(trial: Trial) -> str | Violation | None:
         return Violation(
             f"on an image without an object the gradient is {size:.2g} in all, elsewhere {usual:.2g}", empty
         )
+    return None
+
+
+@claim(
+    "an image without an object, rightly seen, costs nothing",
+    "wrong value",
+    "the more images show nothing, the higher the loss, whatever the model does there",
+    frameworks=EVERYWHERE,
+    examples=1,
+)
+def empty_and_right(trial: Trial) -> str | Violation | None:
+    """Against an image with an object, rightly and wrongly seen."""
+    convention = trial.convention
+    if convention is None or trial.scene is None or convention.task != "segmentation":
+        return None
+    kind = trial.scene.kind
+    extent = (1, 2, 8, 8) if kind == "multilabel" else (1, 8, 8)
+    object_ = np.zeros(extent, dtype=int)
+    object_[..., :4] = 1
+    zeros = np.zeros((1, 2, 8, 8) if kind == "multiclass" else extent)
+    empty, full = Scene(kind, zeros, np.zeros_like(object_)).perfect(), Scene(kind, zeros, object_)
+    cost, right, wrong = _value(trial, empty), _value(trial, full.perfect()), _value(trial, full.wrong())
+    if wrong > right and cost - right > 0.05 * (wrong - right):
+        words = f"it costs {cost:.4g}, an image with an object {right:.4g} if rightly and {wrong:.4g} if wrongly seen"
+        return Violation(words, convention.render(empty))
     return None
 
 

@@ -16,12 +16,11 @@ import numpy as np
 from lossary.checker.engines import Batch
 from lossary.checker.scenes import Convention, Scene, probabilities, random_scene
 from lossary.checker.subject import Subject
-from lossary.core import options
 from lossary.core.catalogue import catalogue
 from lossary.core.loss import Loss
 
 INPUTS = 200
-FEW = 4
+FEW = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +53,7 @@ def find(subject: Subject, convention: Convention) -> Match | None:
     if theirs is None:
         return None
     proportional: Match | None = None
-    for loss in candidates(convention):
+    for loss in _namesakes_first(subject, candidates(convention)):
         ours = _ours(loss, convention, scenes)
         factor = _factor(theirs, ours)
         if factor is None or (factor != 1 and proportional is not None):
@@ -64,6 +63,12 @@ def find(subject: Subject, convention: Convention) -> Match | None:
             return match
         proportional = proportional or match
     return proportional
+
+
+def _namesakes_first(subject: Subject, losses: Iterator[Loss]) -> list[Loss]:
+    """Of two losses that are one for some options, that of the same name is what its reader expects."""
+    name = subject.name.lower().replace("_", "")
+    return sorted(losses, key=lambda loss: type(loss).__name__.lower() not in name)
 
 
 def explain(subject: Subject, convention: Convention, like: Loss) -> Match | None:
@@ -138,7 +143,7 @@ def _ours(loss: Loss, convention: Convention, scenes: list[Scene], doubly: bool 
         guess = probabilities(scene.guess, scene.kind) if doubly else scene.guess
         if convention.scores == "probabilities" and doubly:
             guess = probabilities(probabilities(scene.guess, scene.kind), scene.kind)
-        batch = canonical(convention, dataclasses.replace(scene, guess=guess))
+        batch = canonical(convention, dataclasses.replace(scene, guess=guess), _task(loss))
         try:
             found.append(_mean(loss(batch.prediction, batch.target)))
         except (ValueError, TypeError):
@@ -146,13 +151,18 @@ def _ours(loss: Loss, convention: Convention, scenes: list[Scene], doubly: bool 
     return np.array(found)
 
 
-def canonical(convention: Convention, scene: Scene) -> Batch:
-    """A scene as the catalogue takes it."""
+def _task(loss: Loss) -> str | None:
+    return getattr(loss, "task", None)
+
+
+def canonical(convention: Convention, scene: Scene, task: str | None = None) -> Batch:
+    """A scene as the catalogue takes it. A loss of the multilabel task sees each class of several by itself."""
+    by_class = task == "multilabel" and convention.kind == "multiclass"
     channel = convention.task == "segmentation" and convention.kind == "binary"
     return dataclasses.replace(
         convention,
         scores="logits" if convention.scores != "plain" else "plain",
-        target="labels",
+        target="one-hot" if by_class else "labels",
         last=False,
         channel=channel,
     ).render(scene)
@@ -169,6 +179,8 @@ _ADDITIONS: dict[str, tuple[object, ...]] = {
     "label_smoothing": (0.1,),
     "squared": (True,),
     "beta": (0.5, 2.0),
+    "fp_weight": (0.3, 0.7),
+    "fn_weight": (0.7, 0.3),
     "delta": (0.5, 2.0),
     "class_axis": (1,),
 }
@@ -197,21 +209,19 @@ def _domain(loss: Loss, name: str) -> tuple[object, ...]:
 def _made(cls: type[Loss], convention: Convention) -> Iterator[Loss]:
     """A class by its defaults, for the task of the convention; nothing where it is of another field."""
     kind = {"multiclass": "multiclass", "binary": "binary", "multilabel": "multilabel"}.get(convention.kind)
-    families = {"boxes": ("box",), "values": ("residual", "pointwise")}.get(
+    families: tuple[str, ...] = {"boxes": ("box",), "values": ("residual", "pointwise"), "pairs": ()}.get(
         convention.kind, ("likelihood", "margin", "region")
     )
     if cls.family_name not in families or cls.operands:
         return
-    needs = any(name == "task" and field.default is options.REQUIRED for name, field, _ in cls.options())
-    tasks = cls.tasks()
-    if kind is not None and tasks and kind not in tasks:
-        if kind == "multiclass" and "multilabel" in tasks and needs:
-            yield cls(task="multilabel")  # pyright: ignore[reportCallIssue]
+    if not any(name == "task" for name, _, _ in cls.options()):
+        if kind is None or not cls.tasks() or kind in cls.tasks():
+            yield cls()
         return
-    if any(name == "task" for name, _, _ in cls.options()):
-        yield cls(task=kind)  # pyright: ignore[reportCallIssue]
-    else:
-        yield cls()
+    tasks: tuple[str | None, ...] = (kind, "multilabel") if kind == "multiclass" else (kind,)
+    for task in tasks:  # "multilabel": every class against the rest
+        if not cls.tasks() or task in cls.tasks():
+            yield cls(task=task)  # pyright: ignore[reportCallIssue]
 
 
 def changes(like: Loss, convention: Convention) -> Iterator[tuple[Loss, str]]:

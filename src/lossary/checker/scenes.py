@@ -15,9 +15,12 @@ import numpy as np
 from lossary.checker.engines import Batch
 
 Array = np.ndarray[Any, Any]
-Task = Literal["classification", "segmentation", "sequence", "boxes", "regression"]
-Kind = Literal["multiclass", "binary", "multilabel", "boxes", "values"]
-TASKS: tuple[Task, ...] = ("segmentation", "classification", "boxes", "regression", "sequence")
+Task = Literal["classification", "segmentation", "sequence", "boxes", "regression", "embedding"]
+Kind = Literal["multiclass", "binary", "multilabel", "boxes", "values", "pairs"]
+TASKS: tuple[Task, ...] = ("segmentation", "classification", "boxes", "regression", "sequence", "embedding")
+
+PLAIN: tuple[Kind, ...] = ("boxes", "values", "pairs")
+"""Kinds without places and scores."""
 
 SURE = 20.0
 """The logit of an answer that is given without doubt: a softmax of two such classes is 2e-9 short of 1."""
@@ -26,7 +29,8 @@ SURE = 20.0
 @dataclasses.dataclass(frozen=True)
 class Scene:
     """`guess` are logits with the classes on axis 1 (multiclass), one logit per place (binary, multilabel), boxes with
-    corners or plain values; `truth` are labels without the class axis, 0 and 1, boxes or values."""
+    corners, plain values or vectors; `truth` are labels without the class axis, 0 and 1, boxes, values, or the vectors
+    that those of the guess belong to."""
 
     kind: Kind
     guess: Array
@@ -42,6 +46,8 @@ class Scene:
 
     def wrong(self) -> Scene:
         """A guess that is as sure as `perfect` and wrong at every place; boxes and values two units off."""
+        if self.kind == "pairs":
+            return dataclasses.replace(self, guess=-self.truth)
         if self.kind == "multiclass":
             return dataclasses.replace(self, guess=self._certain((self.truth + 1) % self.classes))
         if self.kind in ("binary", "multilabel"):
@@ -52,7 +58,7 @@ class Scene:
     def towards(self, other: Scene, share: float) -> Scene:
         """A guess on the way from this one to another: `share` 0 is this one, 1 the other. Where guesses are logits,
         the way is straight in probabilities, so that no third class comes and goes."""
-        if self.kind in ("boxes", "values"):
+        if self.kind in PLAIN:
             return dataclasses.replace(self, guess=(1 - share) * self.guess + share * other.guess)
         here, there = (log_probabilities(scene.guess, self.kind) for scene in (self, other))
         with np.errstate(divide="ignore"):
@@ -90,7 +96,7 @@ class Convention:
 
     def render(self, scene: Scene) -> Batch:
         """The arrays of a scene, as float64 and int64."""
-        if self.kind in ("boxes", "values"):
+        if self.kind in PLAIN:
             return Batch(scene.guess.astype(float), scene.truth.astype(float))
         prediction = scene.guess.astype(float)
         if self.scores == "probabilities":
@@ -112,12 +118,19 @@ class Convention:
                 truth = np.expand_dims(truth, axis)
         return Batch(prediction, truth.astype(float) if self.target == "float" else truth)
 
+    @property
+    def of_places(self) -> bool:
+        """Whether prediction and target say something of each of many places or samples: which class, yes or no."""
+        return self.kind not in PLAIN
+
     def __str__(self) -> str:
         """In words, as the report says it."""
         if self.kind == "boxes":
             return "boxes (N, 4) as x1, y1, x2, y2"
         if self.kind == "values":
             return "values of one shape"
+        if self.kind == "pairs":
+            return "vectors (N, F), and in the same row the vector that each belongs to"
         places = {"classification": "", "segmentation": ", H, W", "sequence": ", T"}.get(self.task, "")
         first = f"(N{places}, C)" if self.last else f"(N, C{places})"
         if self.kind == "multiclass":
@@ -173,7 +186,8 @@ def conventions(task: Task | None = None) -> list[Convention]:
             targets = ("one-hot", "channel") if name == "segmentation" else ("one-hot",)
             for last in (False, True) if name != "classification" else (False,):
                 scored += [Convention(name, "multiclass", scores, target, last=last) for target in targets]
-        scored.append(Convention("classification", "multilabel", scores, "float"))
+        scored += [Convention(name, "multilabel", scores, "float") for name in ("classification", "segmentation")]
+    scored.append(Convention("embedding", "pairs", "plain", "float"))
     return [convention for convention in scored if task in (None, convention.task)]
 
 
@@ -182,19 +196,26 @@ def random_scene(convention: Convention, seed: int, samples: int = 3, classes: i
     rng = np.random.default_rng(seed)
     if convention.kind == "boxes":
         return Scene("boxes", _boxes(rng, samples), _boxes(rng, samples))
+
+    def normal(size: tuple[int, ...]) -> Array:
+        return rng.normal(size=size).round(2)  # so that a case can be read, and pasted as it is
+
     if convention.kind == "values":
-        truth = rng.normal(size=(samples, places + 1))  # five numbers: a row is no box
-        return Scene("values", truth + 2 * rng.normal(size=truth.shape), truth)
+        truth = normal((samples, places + 1))  # five numbers: a row is no box
+        return Scene("values", truth + 2 * normal(truth.shape), truth)
+    if convention.kind == "pairs":
+        truth = normal((samples, 2 * places))
+        return Scene("pairs", truth + normal(truth.shape), truth)
     extent = {"classification": (), "segmentation": (places, places), "sequence": (places,)}[convention.task]
     if convention.kind == "multiclass":
         truth = rng.integers(0, classes, size=(samples, *extent))
-        return Scene("multiclass", 2 * rng.normal(size=(samples, classes, *extent)), truth)
+        return Scene("multiclass", 2 * normal((samples, classes, *extent)), truth)
     shape = (samples, classes, *extent) if convention.kind == "multilabel" else (samples, *extent)
     truth = rng.integers(0, 2, size=shape)
     truth.flat[:2] = (0, 1)  # both answers occur
-    return Scene(convention.kind, 2 * rng.normal(size=shape), truth)
+    return Scene(convention.kind, 2 * normal(shape), truth)
 
 
 def _boxes(rng: np.random.Generator, samples: int) -> Array:
     low = rng.uniform(0, 5, size=(samples, 2))
-    return np.concatenate([low, low + rng.uniform(1, 6, size=(samples, 2))], axis=1)
+    return np.concatenate([low, low + rng.uniform(1, 6, size=(samples, 2))], axis=1).round(2)

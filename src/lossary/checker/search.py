@@ -7,6 +7,7 @@ itself what it takes, features, alignments and operands included: it is also tri
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 from typing import Any
@@ -39,6 +40,9 @@ other, apart."""
 _QUARTERS = st.integers(-12, 12).map(lambda i: i / 4)
 
 
+_EDGES = [0.0, 1.0, -1.0, 40.0, -40.0]
+
+
 def _numbers(regime: Regime, reach: float, edge: list[float]) -> Any:
     """Numbers of a regime; none beyond the size that the loss is meant for."""
     if regime == "ordinary":
@@ -52,20 +56,31 @@ def scenes(take: Any, convention: Convention, regime: Regime, reach: float) -> S
     samples = take(st.integers(2, 3))
     if convention.kind == "boxes":
         return _box_scene(take, regime, samples)
+    if convention.kind == "pairs":
+        shape = (samples, take(st.integers(2, 3)))
+        steps = _numbers(regime, reach, _EDGES)
+        return Scene("pairs", _array(take, shape, steps), _array(take, shape, steps))
     if convention.kind == "values":
         shape = (samples, take(st.integers(1, 3)))
         truth = _array(take, shape, _QUARTERS)
         return Scene("values", truth + _array(take, shape, _numbers(regime, reach, [0.0, 1e-8, -1.0, 1.0])), truth)
-    scores = _numbers(regime, reach, [0.0, 1.0, -1.0, 40.0, -40.0])
+    scores = _numbers(regime, reach, _EDGES)
     side = take(st.integers(2, 3))
     extent = {"classification": (), "segmentation": (side, side), "sequence": (side,)}[convention.task]
     classes = take(st.integers(3, 4))
     if convention.kind == "multiclass":
         truth = _array(take, (samples, *extent), st.integers(0, classes - 1)).astype(int)
-        return Scene("multiclass", _array(take, (samples, classes, *extent), scores), truth)
-    shape = (samples, classes, *extent) if convention.kind == "multilabel" else (samples, *extent)
-    truth = _array(take, shape, st.integers(0, 1)).astype(int)
-    return Scene(convention.kind, _array(take, shape, scores), truth)
+        scene = Scene("multiclass", _array(take, (samples, classes, *extent), scores), truth)
+    else:
+        shape = (samples, classes, *extent) if convention.kind == "multilabel" else (samples, *extent)
+        truth = _array(take, shape, st.integers(0, 1)).astype(int)
+        scene = Scene(convention.kind, _array(take, shape, scores), truth)
+    if regime != "ordinary" and take(st.booleans()):  # right at every place, as a trained model is
+        right = scene.perfect()
+        return dataclasses.replace(
+            right, guess=np.clip(take(st.sampled_from([2.0, 500.0])) * right.guess, -reach, reach)
+        )
+    return scene
 
 
 def _array(take: Any, shape: tuple[int, ...], elements: Any) -> np.ndarray[Any, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +31,8 @@ class Subject:
         like: the loss of the catalogue that it is meant to be, or is. What this one holds constant in the gradient may
             be constant here.
         ours: whether it is itself of the catalogue; then all that its class declares is no fault.
+        widest: the widest dtype that it computes in; some losses make float32 tensors of their own and refuse others.
+        target_first: whether the loss as it was given takes the target first; `call` does not.
     """
 
     call: Callable[..., Any]
@@ -38,15 +42,22 @@ class Subject:
     ignore_index: int | None = None
     like: Loss | None = None
     ours: bool = False
+    widest: Dtype = "float64"
+    target_first: bool = False
 
-    def run(self, batch: Batch, dtype: Dtype = "float64", **how: Any) -> Outcome:
+    def run(self, batch: Batch, dtype: Dtype | None = None, **how: Any) -> Outcome:
         """Value and gradient of a call. `how`: `compiled`, and for torch `scale`."""
-        return RUN[self.framework](self.call, dtype, **how)(batch)
+        return RUN[self.framework](self.call, dtype or self.widest, **how)(batch)
 
-    def value(self, batch: Batch, dtype: Dtype = "float64") -> float:
+    def value(self, batch: Batch, dtype: Dtype | None = None) -> float:
         """The reduced loss as a number; unreduced values are summed."""
-        prediction, target, keywords = tensors(self.framework, batch, dtype)
+        prediction, target, keywords = tensors(self.framework, batch, dtype or self.widest)
         return float(np.sum(to_numpy(self.call(prediction, target, **keywords)), dtype=float))
+
+    def reduced(self, reduction: str) -> Subject | None:
+        """The same loss with another reduction; None where it has no option of that name."""
+        call = _reduced(self.call, reduction)
+        return None if call is None else dataclasses.replace(self, call=call)
 
     @property
     def reach(self) -> float:
@@ -63,6 +74,20 @@ class Subject:
     def holds_constants(self) -> bool:
         """Whether a part of the formula is constant in the gradient, which is then not the slope of the value."""
         return self.like is not None and any(part.facts.constant is not None for part in _parts(self.like))
+
+
+def _reduced(call: Any, reduction: str) -> Any:
+    if isinstance(call, functools.partial):
+        bound: functools.partial[Any] = call  # pyright: ignore[reportUnknownVariableType]
+        if "reduction" in bound.keywords:
+            return functools.partial(bound.func, *bound.args, **bound.keywords | {"reduction": reduction})
+        inner = _reduced(bound.args[0], reduction) if bound.args else None  # a loss that takes the target first
+        return None if inner is None else functools.partial(bound.func, inner, *bound.args[1:], **bound.keywords)
+    if not isinstance(getattr(call, "reduction", None), str):
+        return None
+    other = copy.copy(call)
+    other.reduction = reduction
+    return other
 
 
 def _parts(loss: Loss) -> list[Loss]:

@@ -20,12 +20,16 @@ def check(
         ),
     ],
     task: Annotated[
-        str | None, typer.Option(help="segmentation, classification, boxes, regression or sequence. [what fits]")
+        str | None,
+        typer.Option(help="segmentation, classification, boxes, regression, sequence or embedding. [what fits]"),
     ] = None,
     like: Annotated[
         str | None, typer.Option(help="The loss it is meant to be, as in focal:gamma=2. [the one it equals]")
     ] = None,
     scores: Annotated[str | None, typer.Option(help="The prediction: logits or probabilities. [what fits]")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="A place has one label: multiclass, binary or multilabel. [what fits]")
+    ] = None,
     framework: Annotated[str | None, typer.Option(help="torch, jax, tensorflow or numpy. [where it is from]")] = None,
     target_first: Annotated[
         bool | None, typer.Option("--target-first/--prediction-first", help="Order of arguments. [where it is from]")
@@ -41,12 +45,16 @@ def check(
 
     Exit code 0 if everything holds, 1 if something fails, 2 if the loss could not be checked.
     """
-    _check_choice("--task", task, ("segmentation", "classification", "boxes", "regression", "sequence"))
+    from lossary.checker.scenes import TASKS
+
+    _check_choice("--task", task, TASKS)
     _check_choice("--scores", scores, ("logits", "probabilities"))
+    _check_choice("--kind", kind, ("multiclass", "binary", "multilabel"))
     _check_choice("--framework", framework, ("torch", "jax", "tensorflow", "numpy"))
     options = {
         "task": task,
         "scores": scores,
+        "kind": kind,
         "framework": framework,
         "target_first": target_first,
         "ignore_index": ignore_index,
