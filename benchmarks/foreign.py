@@ -49,7 +49,7 @@ LISTED = {
     "peers 2d": "smp's Lovász loss does not compile as one graph",
     "peers 3.1a": "kornia's focal loss is also divided by the number of classes",
     "peers 3.1b": "kornia's focal loss is also divided by the ignored pixels",
-    "peers 3.1c": "MONAI's focal loss: reduction=\"sum\" is a mean over the places, of (N, C) over all",
+    "peers 3.1c": 'MONAI\'s focal loss: reduction="sum" is a mean over the places, of (N, C) over all',
     "peers 3.3a": "smp's soft cross-entropy is also divided by the ignored pixels",
     "peers 3.3b": "torch's cross-entropy is NaN if every label is ignored",
     "peers 3.4a": "kornia's Dice is 1 minus the mean probability of the true class, not Dice",
@@ -217,9 +217,7 @@ LOSSES = (
         known={"peers 2d": COMPILES, "peers 4.26a": NOTHING_LEFT, "peers 4.26b": HALF},
     ),
     _smp("SoftCrossEntropyLoss", known={"peers 4.15": TAKEN}),
-    _smp(
-        "SoftCrossEntropyLoss(smooth_factor=0.0, ignore_index=255)", ignore_index=255, known={"peers 3.3a": IGNORED}
-    ),
+    _smp("SoftCrossEntropyLoss(smooth_factor=0.0, ignore_index=255)", ignore_index=255, known={"peers 3.3a": IGNORED}),
     _smp("SoftBCEWithLogitsLoss(ignore_index=255)", ignore_index=255, known={"pains 8": IGNORED}),
     _kornia("DiceLoss", like=L.DiceLoss("multiclass"), known={"peers 3.4a": EQUALS}),
     _kornia(

@@ -172,15 +172,16 @@ def test_findings_in_every_form(folder: Path) -> None:
 def test_the_code_of_a_finding_runs_and_shows_it(folder: Path) -> None:
     done = check(folder, "mine:signed", "--task", "regression", "--json")
     worst = json.loads(done.stdout)["findings"][0]
-    shown = subprocess.run([sys.executable, "-c", worst["code"]], cwd=folder, capture_output=True, text=True, timeout=90)
+    shown = subprocess.run(
+        [sys.executable, "-c", worst["code"]], cwd=folder, capture_output=True, text=True, timeout=90
+    )
     assert shown.returncode == 0, shown.stderr
     assert "tensor(" in shown.stdout
 
 
 def test_an_interrupt_ends_the_process_of_the_loss_too(folder: Path) -> None:
     (folder / "noting.py").write_text(
-        "import os, time\nopen('pid', 'w').write(str(os.getpid()))\n"
-        "def loss(prediction, target):\n    time.sleep(60)\n"
+        "import os, time\nopen('pid', 'w').write(str(os.getpid()))\ndef loss(prediction, target):\n    time.sleep(60)\n"
     )
     with subprocess.Popen([*COMMAND, "noting:loss"], cwd=folder, stderr=subprocess.PIPE, text=True) as process:
         pid = folder / "pid"

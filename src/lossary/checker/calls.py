@@ -44,7 +44,7 @@ def one_number(trial: Trial) -> str | None:
 
 
 @claim(
-    "the reduction \"sum\" gives the sum of what \"none\" gives",
+    'the reduction "sum" gives the sum of what "none" gives',
     "wrong value",
     "sums that are divided by hand, by a count over all ranks say, are off by a factor that depends on the shapes",
     frameworks=EVERYWHERE,
@@ -65,7 +65,7 @@ def sums(trial: Trial) -> str | None:
     if unreduced.shape == () or total.number.shape != ():
         return None
     if not near(total.number, unreduced.sum(), max(exactness(trial, total), 1e-6)):
-        return f"\"sum\" gives {shown(total.number)}, and the values of \"none\" add up to {unreduced.sum():.6g}"
+        return f'"sum" gives {shown(total.number)}, and the values of "none" add up to {unreduced.sum():.6g}'
     return None
 
 

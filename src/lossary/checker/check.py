@@ -73,6 +73,7 @@ def check(
     start = time.monotonic()
     subject = subject_of(loss, framework, target_first, ignore_index, name)
     subject, convention = _understood(subject, task, scores, kind)
+    _compare_tasks(like, convention)
     statement = statement or f"loss = {subject.name}"
     equals, difference = _identify(subject, convention, like, loss, statement)
     subject = dataclasses.replace(subject, like=_known(loss, like, equals), ours=isinstance(loss, Loss))
@@ -115,6 +116,16 @@ def _understood(
     except NotUnderstoodError:
         narrow = dataclasses.replace(subject, widest="float32")
         return narrow, infer(narrow, task, scores, kind)
+
+
+def _compare_tasks(like: Loss | None, convention: Convention) -> None:
+    meant = getattr(like, "task", None)
+    if meant is None or meant == convention.kind or (meant, convention.kind) == ("multilabel", "multiclass"):
+        return  # multilabel with one label a place: each class against the rest
+    raise ValueError(
+        f"`like` is {like!r}, and the loss was understood as {convention.kind} ({convention}); give `like` the task "
+        f"{convention.kind!r}, or say with `kind` that the loss is {meant}"
+    )
 
 
 def _first_failure(

@@ -27,9 +27,7 @@ class Attempt:
     warned: bool = False  # whether the loss warned: of shapes that do not match, of an option that it leaves out
 
 
-def infer(
-    subject: Subject, task: Task | None = None, scores: str | None = None, kind: str | None = None
-) -> Convention:
+def infer(subject: Subject, task: Task | None = None, scores: str | None = None, kind: str | None = None) -> Convention:
     """The first convention under which the loss accepts scenes without a warning and likes the truth best.
 
     Failing that, the first of which it only warns; where it makes sense of none, the first that it accepts: then the

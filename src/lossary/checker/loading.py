@@ -35,9 +35,7 @@ def subject_of(
     if ignore_index is None:
         found = getattr(loss, "ignore_index", None)
         ignore_index = found if isinstance(found, int) else None
-    return Subject(
-        call, framework, name or _name(loss), _owner(loss), ignore_index, target_first=target_first
-    )
+    return Subject(call, framework, name or _name(loss), _owner(loss), ignore_index, target_first=target_first)
 
 
 def _swapped(loss: Callable[..., Any], prediction: Any, target: Any, **keywords: Any) -> Any:
