@@ -78,6 +78,11 @@ def check(
 
     start = time.monotonic()
     subject = subject_of(loss, framework, target_first, ignore_index, name)
+<<<<<<< HEAD
+=======
+    subject, convention = _understood(subject, task, scores, kind)
+    _compare_tasks(like, convention)
+>>>>>>> foreign
     statement = statement or f"loss = {subject.name}"
     equals, difference, draws = None, None, None
     if isinstance(loss, Loss) and has_draws(loss):  # it says itself what it takes
@@ -137,7 +142,25 @@ def _understood(
         return narrow, infer(narrow, task, scores, kind)
 
 
+<<<<<<< HEAD
 def _first_failure(claim: Claim, sources: Sequence[Scenes | Draws], deadline: float) -> Failure | None:
+=======
+def _compare_tasks(like: Loss | None, convention: Convention) -> None:
+    meant = getattr(like, "task", None)
+    if meant is None or meant == convention.kind or (meant, convention.kind) == ("multilabel", "multiclass"):
+        return  # multilabel with one label a place: each class against the rest
+    raise ValueError(
+        f"`like` is {like!r}, and the loss was understood as {convention.kind} ({convention}); give `like` the task "
+        f"{convention.kind!r}, or say with `kind` that the loss is {meant}"
+    )
+
+
+def _first_failure(
+    claim: Claim, subject: Subject, convention: Convention, deadline: float
+) -> tuple[Trial, Violation] | None:
+    from lossary.checker.search import smallest_failure
+
+>>>>>>> foreign
     if claim.examples == 1:  # it makes its own inputs, or costs too much to search
         trial = sources[0].one()
         violation = claim(trial)

@@ -96,7 +96,7 @@ def precision(trial: Trial) -> Dtype:
 
 
 def exactness(trial: Trial, outcome: Any) -> float:
-    """How far two computations of one number may differ: a loss that casts inside has the digits of what it casts to."""
+    """How far two computations of one number may differ, by the digits of what the loss casts to inside."""
     dtype = str(getattr(outcome.value, "dtype", ""))
     if "float16" in dtype:
         return 2e-2
@@ -281,10 +281,15 @@ def second_derivative(trial: Trial) -> str | None:
         except (RuntimeError, NotImplementedError):
             return None  # refused aloud
         second = torch.zeros_like(leaf) if found is None else found
+<<<<<<< HEAD
     expected, again = (
         _change(lambda s: component(prediction + s * direction)[1].item(), step)
         for step in ((1e-5, 1e-6) if wide else (1e-2, 3e-3))
     )
+=======
+    steps = (1e-5, 1e-6) if wide else (1e-2, 3e-3)
+    expected, again = (_change(lambda s: component(prediction + s * direction)[1].item(), step) for step in steps)
+>>>>>>> foreign
     if abs(expected - again) > 1e-2 * max(1.0, abs(expected)):
         return None  # a kink: the gradient jumps there
     given = (second.double() * direction).sum().item()

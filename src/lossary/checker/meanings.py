@@ -282,11 +282,16 @@ def labels_exact(trial: Trial) -> str | Violation | None:
     except Exception:
         return None  # half precision is refused, which another claim says
     if not near(value, usual, 1e-2):
+<<<<<<< HEAD
         return Violation(
             f"in bfloat16 label 257 of 300, rightly predicted, costs {value:.4g}, label 2 {usual:.4g}",
             batch,
             "bfloat16",
         )
+=======
+        words = f"in bfloat16 label 257 of 300, rightly predicted, costs {value:.4g}, label 2 {usual:.4g}"
+        return Violation(words, batch, "bfloat16")
+>>>>>>> foreign
     return None
 
 
@@ -305,7 +310,7 @@ def _with_ignored(trial: Trial) -> list[tuple[Trial, Array]]:
     masks: list[Array] = []
     for axis in (1, 0) if convention.task == "segmentation" else (0,):
         size = scene.truth.shape[axis]
-        late = np.arange(size) >= size // 2
+        late = np.asarray(np.arange(size) >= size // 2, dtype=bool)
         masks.append(np.broadcast_to(np.expand_dims(late, tuple(range(1, scene.truth.ndim - axis))), scene.truth.shape))
     found: list[tuple[Trial, Array]] = []
     for left_out in masks:

@@ -21,14 +21,18 @@ def check(
     ],
     task: Annotated[
         str | None,
-        typer.Option(help="segmentation, classification, boxes, regression, sequence or embedding. [what fits]"),
+        typer.Option(help="Of segmentation, classification, boxes, regression, sequence, embedding. [what fits]"),
     ] = None,
     like: Annotated[
-        str | None, typer.Option(help="The loss it is meant to be, as in focal:gamma=2. [the one it equals]")
+        str | None,
+        typer.Option(help="The loss it should be, as in focal:gamma=2:task=binary. [the one it equals]"),
     ] = None,
     scores: Annotated[str | None, typer.Option(help="The prediction: logits or probabilities. [what fits]")] = None,
     kind: Annotated[
-        str | None, typer.Option(help="A place has one label: multiclass, binary or multilabel. [what fits]")
+        str | None,
+        typer.Option(
+            help="A place has one label of several: multiclass; of two: binary; or any: multilabel. [what fits]"
+        ),
     ] = None,
     framework: Annotated[str | None, typer.Option(help="torch, jax, tensorflow or numpy. [where it is from]")] = None,
     target_first: Annotated[
@@ -60,7 +64,7 @@ def check(
         "ignore_index": ignore_index,
         "seconds": seconds,
     }
-    order: dict[str, Any] = {"spec": loss, "like": _meant(like), "options": options}
+    order: dict[str, Any] = {"spec": loss, "like": _meant(like, kind), "options": options}
     report = _run(order, seconds, quiet=as_json)
     if html is not None:
         html.write_text(report.html(), encoding="utf-8")
@@ -77,13 +81,13 @@ def _check_choice(name: str, value: str | None, known: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")
 
 
-def _meant(like: str | None) -> dict[str, Any] | None:
-    """The loss of `--like`. One that needs a task says so (`focal:task=binary`), or is multiclass."""
+def _meant(like: str | None, kind: str | None) -> dict[str, Any] | None:
+    """The loss of `--like`. One that needs a task says so (`focal:task=binary`), or is of `--kind`, or multiclass."""
     if like is None:
         return None
     from lossary.studies.specs import parse
 
-    return parse(like, options={"task": "multiclass"}).to_dict()
+    return parse(like, options={"task": kind or "multiclass"}).to_dict()
 
 
 def _run(order: dict[str, Any], seconds: float, quiet: bool) -> Report:
