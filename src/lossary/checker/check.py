@@ -78,18 +78,14 @@ def check(
 
     start = time.monotonic()
     subject = subject_of(loss, framework, target_first, ignore_index, name)
-<<<<<<< HEAD
-=======
-    subject, convention = _understood(subject, task, scores, kind)
-    _compare_tasks(like, convention)
->>>>>>> foreign
     statement = statement or f"loss = {subject.name}"
     equals, difference, draws = None, None, None
-    if isinstance(loss, Loss) and has_draws(loss):  # it says itself what it takes
+    if isinstance(loss, Loss) and like is None and has_draws(loss):  # it says itself what it takes
         subject, convention = dataclasses.replace(subject, like=loss, ours=True), declared(loss)
         draws = Draws(subject, loss)
     else:
         subject, convention = _understood(subject, task, scores, kind)
+        _compare_tasks(like, convention)
         equals, difference = _identify(subject, convention, like, statement)
         known = like or (equals.loss if equals is not None and not equals.change else None)
         subject = dataclasses.replace(subject, like=known)
@@ -142,9 +138,6 @@ def _understood(
         return narrow, infer(narrow, task, scores, kind)
 
 
-<<<<<<< HEAD
-def _first_failure(claim: Claim, sources: Sequence[Scenes | Draws], deadline: float) -> Failure | None:
-=======
 def _compare_tasks(like: Loss | None, convention: Convention) -> None:
     meant = getattr(like, "task", None)
     if meant is None or meant == convention.kind or (meant, convention.kind) == ("multilabel", "multiclass"):
@@ -155,12 +148,7 @@ def _compare_tasks(like: Loss | None, convention: Convention) -> None:
     )
 
 
-def _first_failure(
-    claim: Claim, subject: Subject, convention: Convention, deadline: float
-) -> tuple[Trial, Violation] | None:
-    from lossary.checker.search import smallest_failure
-
->>>>>>> foreign
+def _first_failure(claim: Claim, sources: Sequence[Scenes | Draws], deadline: float) -> Failure | None:
     if claim.examples == 1:  # it makes its own inputs, or costs too much to search
         trial = sources[0].one()
         violation = claim(trial)

@@ -281,15 +281,8 @@ def second_derivative(trial: Trial) -> str | None:
         except (RuntimeError, NotImplementedError):
             return None  # refused aloud
         second = torch.zeros_like(leaf) if found is None else found
-<<<<<<< HEAD
-    expected, again = (
-        _change(lambda s: component(prediction + s * direction)[1].item(), step)
-        for step in ((1e-5, 1e-6) if wide else (1e-2, 3e-3))
-    )
-=======
     steps = (1e-5, 1e-6) if wide else (1e-2, 3e-3)
     expected, again = (_change(lambda s: component(prediction + s * direction)[1].item(), step) for step in steps)
->>>>>>> foreign
     if abs(expected - again) > 1e-2 * max(1.0, abs(expected)):
         return None  # a kink: the gradient jumps there
     given = (second.double() * direction).sum().item()

@@ -31,7 +31,6 @@ class Attempt:
     warned: bool = False  # whether the loss warned: of shapes that do not match, of an option that it leaves out
 
 
-<<<<<<< HEAD
 def declared(loss: Loss) -> Convention | None:
     """The convention that a loss of the catalogue declares; None where scenes cannot say what it takes: features,
     alignments, numbers of a part of the line, operands that a call must have."""
@@ -50,8 +49,6 @@ def declared(loss: Loss) -> Convention | None:
     return None
 
 
-=======
->>>>>>> foreign
 def infer(subject: Subject, task: Task | None = None, scores: str | None = None, kind: str | None = None) -> Convention:
     """The first convention under which the loss accepts scenes without a warning and likes the truth best.
 

@@ -58,7 +58,7 @@ def truth_is_best(trial: Trial) -> str | Violation | None:
 def monotone(trial: Trial) -> str | Violation | None:
     """On the straight way from the truth to a wrong answer."""
     scene = trial.scene
-    if scene is None or scene.kind == "pairs":
+    if scene is None or trial.subject.forgives or scene.kind == "pairs":
         return None
     start, end = scene.perfect(), scene.wrong()
     shares = np.linspace(0.0, 1.0, 9)
@@ -282,16 +282,8 @@ def labels_exact(trial: Trial) -> str | Violation | None:
     except Exception:
         return None  # half precision is refused, which another claim says
     if not near(value, usual, 1e-2):
-<<<<<<< HEAD
-        return Violation(
-            f"in bfloat16 label 257 of 300, rightly predicted, costs {value:.4g}, label 2 {usual:.4g}",
-            batch,
-            "bfloat16",
-        )
-=======
         words = f"in bfloat16 label 257 of 300, rightly predicted, costs {value:.4g}, label 2 {usual:.4g}"
         return Violation(words, batch, "bfloat16")
->>>>>>> foreign
     return None
 
 
@@ -534,8 +526,8 @@ def equal_boxes(trial: Trial) -> str | Violation | None:
 def inverted_box(trial: Trial) -> str | Violation | None:
     if trial.convention is None or trial.convention.kind != "boxes":
         return None
-    if type(trial.subject.like).__name__ == "FocalEIoULoss":
-        return None  # weighs disjoint boxes by 0, and says so
+    if trial.subject.forgives:
+        return None
     box = np.array([[0.0, 0, 2, 2]])
     inverted = Batch(box[:, [2, 3, 0, 1]], box)
     try:

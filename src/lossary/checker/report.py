@@ -145,14 +145,7 @@ def code(trial: Trial, statement: str, shows: str = "", dtype: Dtype | None = No
     framework = trial.subject.framework
     lines = [*_IMPORTS[framework], statement]
     if trial.subject.target_first:
-<<<<<<< HEAD
-        lines += [
-            "given = loss  # it takes the target first",
-            "loss = lambda prediction, target: given(target, prediction)",
-        ]
-=======
         lines += ["given = loss", "loss = lambda prediction, target: given(target, prediction)"]
->>>>>>> foreign
     for name, x in (
         ("prediction", trial.batch.prediction),
         ("target", trial.batch.target),

@@ -71,6 +71,16 @@ class Subject:
         return not self.ours or self.like is None or self.like.facts.differentiable
 
     @property
+    def forgives(self) -> bool:
+        """Whether some errors cost less than smaller ones, by the formula of the paper."""
+        return self.like is not None and any(part.facts.unseen is not None for part in _parts(self.like))
+
+    @property
+    def may_keep(self) -> float:
+        """How many times the prediction it may keep for the backward pass."""
+        return self.like.facts.keeps if self.ours and self.like is not None else 8.0
+
+    @property
     def holds_constants(self) -> bool:
         """Whether a part of the formula is constant in the gradient, which is then not the slope of the value."""
         return self.like is not None and any(part.facts.constant is not None for part in _parts(self.like))

@@ -42,6 +42,8 @@ class Facts:
     reach: float  # the largest magnitude of the family's quantity at which float32 value and slope stay finite
     differentiable: bool  # False: the gradient is 0 wherever it exists
     constant: str | None  # the part of the formula that the gradient holds constant
+    unseen: str | None  # errors that cost less than smaller ones do, by the paper's formula
+    keeps: float  # times the bytes of the prediction that torch keeps for the backward pass, at most
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option, dataclasses.field))
@@ -63,6 +65,8 @@ def loss(
     reach: float = 1e4,
     differentiable: bool = True,
     constant: str | None = None,
+    unseen: str | None = None,
+    keeps: float = 8.0,
 ) -> Callable[[L], L]:
     """Makes a class a loss: a frozen dataclass with an entry in the catalogue."""
 
@@ -71,7 +75,17 @@ def loss(
 
         made = family(cls)
         made.facts = Facts(
-            source, arxiv, aliases, surveys, taxonomy or made.family_taxonomy, span, reach, differentiable, constant
+            source,
+            arxiv,
+            aliases,
+            surveys,
+            taxonomy or made.family_taxonomy,
+            span,
+            reach,
+            differentiable,
+            constant,
+            unseen,
+            keeps,
         )
         return register(made)
 

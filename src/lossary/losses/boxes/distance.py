@@ -119,6 +119,7 @@ class EIoULoss(BoxLoss):
     surveys=("S0",),
     span=(0.0, 4.0),
     constant="the weight IoU^γ",
+    unseen="boxes that do not overlap, whose weight is 0",
 )
 class FocalEIoULoss(BoxLoss):
     r"""EIoU, with more weight on boxes that overlap well.
