@@ -41,9 +41,9 @@ class Facts:
     span: tuple[float, float]  # least and greatest value of one element
     reach: float  # the largest magnitude of the family's quantity at which float32 value and slope stay finite
     differentiable: bool  # False: the gradient is 0 wherever it exists
-    constant: str | None  # the part of the formula that the gradient holds constant
-    unseen: str | None  # errors that cost less than smaller ones do, by the paper's formula
-    keeps: float  # times the bytes of the prediction that torch keeps for the backward pass, at most
+    constant: str | None = None  # the part of the formula that the gradient holds constant
+    unseen: str | None = None  # errors that cost less than smaller ones do, by the paper's formula
+    keeps: float = 8.0  # times the bytes of the prediction that torch keeps for the backward pass, at most
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option, dataclasses.field))

@@ -34,7 +34,7 @@ class OutputLoss(Loss):
     reduction: Reduction = option(default="mean", init=False)  # that of the loss
     empty: Empty = option(default="zero", init=False)
 
-    facts = Facts("one of several outputs", None, (), (), "compound", (float("-inf"), float("inf")), 1e4, True, None)
+    facts = Facts("one of several outputs", None, (), (), "compound", (float("-inf"), float("inf")), 1e4, True)
 
     def __post_init__(self) -> None:
         """It has no options of its own to clean."""

@@ -52,7 +52,7 @@ class CompoundLoss(Loss):
     weighed_by: ClassVar[str | None] = None
     """The operand that the weights are a function of."""
 
-    facts = Facts("losses of losses", None, (), (), "compound", (float("-inf"), float("inf")), 1e4, True, None)
+    facts = Facts("losses of losses", None, (), (), "compound", (float("-inf"), float("inf")), 1e4, True)
 
     def __post_init__(self) -> None:
         """Sums within the sum are opened, so that its terms are losses. It has no options of its own to clean."""
