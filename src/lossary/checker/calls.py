@@ -367,6 +367,7 @@ def functional(trial: Trial) -> str | None:
     "torch.vmap over samples gives what each sample gives",
     "style",
     "per-sample losses and gradients need a loop",
+    shows="print(torch.vmap(lambda p, t: loss(p[None], t[None]))(prediction, target))",
     frameworks=TORCH,
     examples=1,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,7 +138,7 @@ def short(trial: Trial) -> str:
 def _in_short(x: np.ndarray[Any, Any]) -> str:
     if x.size and (x == x.flat[0]).all() and x.size > 1:
         return f"{x.shape} of {x.flat[0]:g}"
-    return str(np.array(x, dtype=float).tolist()).replace(".0", "") if 0 < x.size <= FEW else str(x.shape)
+    return re.sub(r"\.0(?=[,\]]|$)", "", str(x.tolist())) if 0 < x.size <= FEW else str(x.shape)
 
 
 def code(trial: Trial, statement: str, shows: str = "", dtype: Dtype | None = None) -> str:

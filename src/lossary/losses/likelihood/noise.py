@@ -98,6 +98,7 @@ class SymmetricCrossEntropyLoss(LikelihoodLoss):
     "Amid et al. 2019, Robust Bi-Tempered Logistic Loss Based on Bregman Divergences, eq. 6 and algorithm 1",
     arxiv="1906.03361",
     aliases=("tempered_logistic",),
+    keeps=13.0,  # two steps of Newton's method that have second derivatives
 )
 class BiTemperedLoss(LikelihoodLoss):
     r"""A bounded logarithm on a softmax with heavy tails.
