@@ -223,7 +223,8 @@ def adds_up(trial: Trial) -> str | None:
     middle = len(trial.batch.prediction)
     parts = [trial.subject.value(twice[half]) for half in (slice(middle), slice(middle, None))]
     whole = trial.subject.value(twice)
-    if near(whole, np.mean(parts), 1e-5) or near(whole, np.sum(parts), 1e-5):
+    tolerance = max(1e-5, exactness(trial, outcome))
+    if near(whole, np.mean(parts), tolerance) or near(whole, np.sum(parts), tolerance):
         return None
     return f"halves of {parts[0]:.4g} and {parts[1]:.4g} make a whole of {whole:.4g}; pass the whole batch at once"
 

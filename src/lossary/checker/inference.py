@@ -88,17 +88,17 @@ def attempt(subject: Subject, convention: Convention) -> Attempt:
         try:
             with warnings.catch_warnings(record=True) as given:
                 warnings.simplefilter("always")
-                value, best, worst = (
-                    Trial.of(subject, convention, s).value() for s in (scene, scene.perfect(), scene.wrong())
+                value, worst, *right = (
+                    Trial.of(subject, convention, s).value() for s in (scene, scene.wrong(), *scene.right())
                 )
                 shape = subject.run(convention.render(scene), "float32").number.shape
         except Exception as error:
             first = next((line for line in str(error).splitlines() if line.strip()), "")
             return Attempt(convention, f"{type(error).__name__}: {first[:80]}")
-        if not np.isfinite([value, best, worst]).all():
+        if not np.isfinite([value, worst, *right]).all():
             return Attempt(convention, "gives NaN or infinity")
         if len(shape) > scene.guess.ndim:
             return Attempt(convention, f"gives a result of shape {shape}")
-        sensible &= best < min(value, worst)
+        sensible &= min(right) < min(value, worst)
         warned |= any(issubclass(warning.category, UserWarning) for warning in given)
     return Attempt(convention, None, sensible, warned)

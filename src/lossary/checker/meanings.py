@@ -20,6 +20,11 @@ def _value(trial: Trial, scene: Scene) -> float:
     return trial.with_scene(scene).value()
 
 
+def _truth(trial: Trial, scene: Scene) -> Scene:
+    """The truth as a guess, with the certainty that the loss likes best."""
+    return min(scene.right(), key=lambda right: _value(trial, right))
+
+
 def _of_places(trial: Trial) -> bool:
     return trial.convention is not None and trial.convention.of_places
 
@@ -39,12 +44,16 @@ def truth_is_best(trial: Trial) -> str | Violation | None:
     scene = trial.scene
     if scene is None or scene.kind == "pairs":
         return None
-    least = _value(trial, scene.perfect())
+    truth = _truth(trial, scene)
+    least = _value(trial, truth)
     others = {"this guess": scene, "a guess that is wrong everywhere": scene.wrong()}
     for words, other in others.items():
+        if other.all_right:  # only less sure, and label smoothing wants it so
+            continue
         value = _value(trial, other)
         if value < least - 1e-5 * max(1.0, abs(least)):
-            return f"the truth as prediction costs {least:.6g}, {words} only {value:.6g}"
+            words = f"the truth as prediction costs {least:.6g}, {words} only {value:.6g}"
+            return Violation(words, trial.with_scene(truth).batch)
     return None
 
 
@@ -60,7 +69,7 @@ def monotone(trial: Trial) -> str | Violation | None:
     scene = trial.scene
     if scene is None or trial.subject.forgives or scene.kind == "pairs":
         return None
-    start, end = scene.perfect(), scene.wrong()
+    start, end = _truth(trial, scene), scene.wrong()
     shares = np.linspace(0.0, 1.0, 9)
     values = [_value(trial, start.towards(end, float(share))) for share in shares]
     for a, b, before, after in zip(shares, shares[1:], values, values[1:], strict=False):
@@ -91,7 +100,8 @@ def teaches(trial: Trial) -> str | Violation | None:
     size = float(np.abs(gradient).max(initial=0))
     unbounded = steep > 5.0  # a log-likelihood at logits of 20: about 20, times the focal factor of 1
     if unbounded and (size < 1e-6 or growth < 0.1 * steep):
-        return f"at logits of ±{2 * SURE:g} against the truth the gradient is {size:.2g}, and the value stands still"
+        words = f"at logits of ±{2 * SURE:g} against the truth the gradient is {size:.2g}, and the value stands still"
+        return Violation(words, trial.convention.render(surer))
     return None
 
 
@@ -142,9 +152,7 @@ def pull(trial: Trial) -> str | Violation | None:
     against = gradient * towards
     if float(against.max()) > 1e-3 * float(np.abs(gradient).max()):
         place = tuple(int(i) for i in np.unravel_index(int(against.argmax()), against.shape))
-        words = (
-            f"at {list(place)}, where the guess is right, a step down the gradient of {gradient[place]:.3g} undoes it"
-        )
+        words = f"at {list(place)} the guess is right, and the gradient of {gradient[place]:.3g} pushes it back"
         return Violation(words, here.batch)
     return None
 
@@ -225,6 +233,8 @@ def no_broadcasting(trial: Trial) -> str | Violation | None:
             value = trial.subject.value(Batch(p, t))
         except Exception:
             continue
+        if near(value, trial.subject.value(Batch(flat, truth)), 1e-5):
+            continue  # one of the two is reshaped to the other
         words = f"a prediction of shape {p.shape} and a target of {t.shape} give {value:.5g} and no error"
         return Violation(words, Batch(p, t))
     return None

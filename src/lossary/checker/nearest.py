@@ -76,7 +76,7 @@ def explain(subject: Subject, convention: Convention, like: Loss) -> Match | Non
     for loss, change in changes(like, convention):
         match = _confirm(subject, convention, loss, change)
         if match is not None and (change or match.factor != 1):
-            return dataclasses.replace(match, loss=like) if change.startswith("after") else match
+            return dataclasses.replace(match, loss=like)
     return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,8 +136,12 @@ def short(trial: Trial) -> str:
 
 def _in_short(x: np.ndarray[Any, Any]) -> str:
     if x.size and (x == x.flat[0]).all() and x.size > 1:
-        return f"{x.shape} of {x.flat[0]:g}"
-    return re.sub(r"\.0(?=[,\]]|$)", "", str(x.tolist())) if 0 < x.size <= FEW else str(x.shape)
+        return f"{x.shape} of {x.flat[0]:.4g}"
+    return _listed(x.tolist()) if 0 < x.size <= FEW else str(x.shape)
+
+
+def _listed(x: Any) -> str:
+    return "[" + ", ".join(map(_listed, x)) + "]" if isinstance(x, list) else f"{x:.4g}"  # pyright: ignore
 
 
 def code(trial: Trial, statement: str, shows: str = "", dtype: Dtype | None = None) -> str:

@@ -44,6 +44,21 @@ class Scene:
         """The truth itself as the guess."""
         return dataclasses.replace(self, guess=self._certain(self.truth))
 
+    def right(self) -> list[Scene]:
+        """The truth, said with more and with less certainty where guesses are logits: label smoothing likes less."""
+        sure = self.perfect()
+        if self.kind in PLAIN:
+            return [sure]
+        return [dataclasses.replace(sure, guess=share * sure.guess) for share in np.geomspace(1.0, 0.05, 9)]
+
+    @property
+    def all_right(self) -> bool:
+        """Whether the guess gives the right answer at every place, however sure it is."""
+        if self.kind in PLAIN:
+            return bool((self.guess == self.truth).all())
+        answer = self.guess.argmax(1) if self.kind == "multiclass" else self.guess > 0
+        return bool((answer == self.truth).all())
+
     def wrong(self) -> Scene:
         """A guess that is as sure as `perfect` and wrong at every place; boxes and values two units off."""
         if self.kind == "pairs":
