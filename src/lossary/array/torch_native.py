@@ -14,7 +14,7 @@ import torch
 from lossary.array.namespace import eager
 from lossary.array.sorted_errors import jaccard_steps
 
-BLOCK = 2**16
+BLOCK = 2**17
 """Elements per thread that a formula takes at a time on a CPU: few calls, and intermediates that fit a cache."""
 
 

@@ -102,7 +102,7 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
             if hard:
                 return _times(x.side(on, off), self.slope(xp, x.label) * x.label.miss * x.sign)
             yes, no = self.slope(xp, x.yes) * x.miss, self.slope(xp, x.no) * x.p
-            return mix(x.t, _times(on, yes), _times(-off, no))
+            return mix(x.t, _times(on, yes), -_times(off, no))
 
         return elementwise(of, values, slope if self.has_slope else None, batch.xp, batch.scores, batch.target)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import functools
 from typing import ClassVar, Literal
 
 from lossary.array.namespace import Array, Namespace
@@ -38,7 +39,9 @@ class SigmoidLoss(ProbabilityLoss):
 
     def formula(self, batch: ClassBatch) -> Array:
         """`values` at every place, with `slope` as derivative."""
-        return elementwise(Scored, self.values, self.slope, batch.xp, batch.scores, batch.target)
+        # a label that does not count may be any number
+        of = functools.partial(Scored, hard=batch.share is None and batch.counted is None)
+        return elementwise(of, self.values, self.slope, batch.xp, batch.scores, batch.target)
 
     def place_weight(self, batch: ClassBatch) -> Array | None:
         """Weights of the places: `sample_weight` and `class_weight`."""
