@@ -433,7 +433,8 @@ def elementwise(
         return values(xp, of(xp, x, *given))
     import torch
 
-    from lossary.array.torch_native import Elementwise, blockwise
+    from lossary.array.torch_blocks import blockwise
+    from lossary.array.torch_native import Elementwise
 
     wanted = torch.is_grad_enabled() and any(a.requires_grad for a in (x, *given))
     if not wanted and eager(x) and not _forward_mode():

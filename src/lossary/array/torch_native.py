@@ -13,32 +13,7 @@ import torch
 
 from lossary.array.namespace import eager
 from lossary.array.sorted_errors import jaccard_steps
-
-BLOCK = 2**17
-"""Elements per thread that a formula takes at a time on a CPU: few calls, and intermediates that fit a cache."""
-
-
-def blockwise(
-    of: Callable[..., Any],
-    formulas: Sequence[Callable[..., torch.Tensor]],
-    x: torch.Tensor,
-    given: Sequence[torch.Tensor],
-) -> tuple[torch.Tensor, ...]:
-    """The values of formulas on one quantity, as constants. On a CPU that goes block by block."""
-    step = BLOCK * torch.get_num_threads()
-    arrays = (x, *given)
-    if x.device.type != "cpu" or x.numel() <= step or not eager(x) or not all(a.is_contiguous() for a in arrays):
-        quantity = of(xp, *arrays, smooth=False)
-        results = [formula(xp, quantity) for formula in formulas]
-        return tuple(torch.full_like(x, r) if isinstance(r, float) else r for r in results)
-    flat = [a.view(-1) for a in arrays]
-    results = [torch.empty_like(flat[0]) for _ in formulas]
-    for start in range(0, x.numel(), step):
-        quantity = of(xp, *(a[start : start + step] for a in flat), smooth=False)
-        for formula, result in zip(formulas, results, strict=True):
-            result[start : start + step] = formula(xp, quantity)
-    return tuple(result.view(x.shape) for result in results)
-
+from lossary.array.torch_blocks import blockwise
 
 class Elementwise(torch.autograd.Function):
     """`values` of a quantity of one tensor, element by element, with the known derivative; `given` tensors have none.

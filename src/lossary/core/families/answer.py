@@ -79,15 +79,13 @@ class Logit(Answer):
 
 
 class Scored(Logit):
-    """A logit z with its target t, 0 or 1 or between, and the answer no beside the answer yes.
+    """A logit z with its target t, 0 or 1 or between, and the answer no beside the answer yes."""
 
-    `hard` promises that t is 0 or 1.
-    """
+    hard = False  # whether t is 0 or 1 at every place
 
-    def __init__(self, xp: Namespace, z: Array, t: Array, smooth: bool = True, hard: bool = False) -> None:
+    def __init__(self, xp: Namespace, z: Array, t: Array, smooth: bool = True) -> None:
         super().__init__(xp, z, smooth)
         self.t = t if t.dtype == z.dtype else xp.astype(t, z.dtype)
-        self.hard = hard
         self._memo: dict[Hashable, Any] = {}
 
     def shared(self, key: Hashable, make: Callable[[], Any]) -> Any:
@@ -170,3 +168,9 @@ class Scored(Logit):
     def error(self) -> Array:
         """p - t, which is the derivative of the cross entropy, without loss of digits at t = 0 and t = 1."""
         return mix(self.t, -self.miss, self.p)
+
+
+class Labelled(Scored):
+    """A logit with a target that is 0 or 1."""
+
+    hard = True

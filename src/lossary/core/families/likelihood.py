@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -84,8 +85,12 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
 
     def _terms(self, batch: ClassBatch, on: float, off: float) -> Array:
         """on · t · ℓ(p) + off · (1-t) · ℓ(1-p)."""
+        terms = _two_terms(self, on, off, batch.share is None and not self.smoothing)
+        return elementwise(*terms, batch.xp, batch.scores, batch.target)
+
+    def two_terms(self, on: float, off: float, hard: bool) -> tuple[Any, Any, Any]:
+        """Quantity, values and slope of on · t · ℓ(p) + off · (1-t) · ℓ(1-p)."""
         smoothing = self.smoothing
-        hard = batch.share is None and not smoothing
 
         def of(xp: Namespace, z: Array, t: Array, smooth: bool = True) -> Scored:
             x = Scored(xp, z, t, smooth)
@@ -104,7 +109,7 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
             yes, no = self.slope(xp, x.yes) * x.miss, self.slope(xp, x.no) * x.p
             return mix(x.t, _times(on, yes), -_times(off, no))
 
-        return elementwise(of, values, slope if self.has_slope else None, batch.xp, batch.scores, batch.target)
+        return of, values, slope if self.has_slope else None
 
     def _sides(self, batch: ClassBatch) -> tuple[Any, Any]:
         sides = self.sides()
@@ -178,3 +183,9 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
 
 def _times(factor: float | Array, x: Array) -> Array:
     return x if isinstance(factor, float) and factor == 1.0 else factor * x
+
+
+@functools.lru_cache(maxsize=256)
+def _two_terms(loss: LikelihoodLoss, on: float, off: float, hard: bool) -> tuple[Any, Any, Any]:
+    """The same functions in every call, because eager torch records what they compute once."""
+    return loss.two_terms(on, off, hard)
