@@ -192,7 +192,7 @@ def focal(xp: Namespace, log_p: Array, gamma: float, miss: Array | None = None) 
     if gamma == 0:
         return -log_p
     # 1 - p from log p keeps its digits as p → 1
-    return -power(xp, -xp.expm1(log_p) if miss is None else miss, gamma) * log_p
+    return power(xp, -xp.expm1(log_p) if miss is None else miss, gamma) * -log_p
 
 
 def focal_slope(

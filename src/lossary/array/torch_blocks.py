@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import array_api_compat.torch as xp
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from lossary.array.namespace import eager
 
@@ -31,12 +32,20 @@ def _subtracted(x: torch.Tensor, other: Any, alpha: float = 1, *, out: torch.Ten
     return torch.sub(other, x, alpha=alpha, out=out)
 
 
-def _cast(x: torch.Tensor, *, out: torch.Tensor, **_: Any) -> torch.Tensor:
+def _copied(x: torch.Tensor, *, out: torch.Tensor, **_: Any) -> torch.Tensor:
     return out.copy_(x)
 
 
+def _filled(value: float, *, out: torch.Tensor) -> torch.Tensor:
+    return out.fill_(value)
+
+
+def _ones(_: torch.Tensor, *, out: torch.Tensor, **__: Any) -> torch.Tensor:
+    return out.fill_(1.0)
+
+
 INTO: dict[Any, Callable[..., Any]] = {
-    aten._to_copy.default: _cast,
+    aten._to_copy.default: _copied,
     aten.abs.default: torch.abs,
     aten.add.Tensor: torch.add,
     aten.addcmul.default: torch.addcmul,
@@ -50,6 +59,7 @@ INTO: dict[Any, Callable[..., Any]] = {
     aten.minimum.default: torch.minimum,
     aten.mul.Tensor: torch.mul,
     aten.neg.default: torch.neg,
+    aten.ones_like.default: _ones,
     aten.pow.Tensor_Scalar: torch.pow,
     aten.rsub.Scalar: _subtracted,
     aten.sigmoid.default: torch.sigmoid,
@@ -62,27 +72,25 @@ INTO: dict[Any, Callable[..., Any]] = {
 
 
 class Slot(NamedTuple):
-    """What stands for a tensor while a block is computed: an argument, a result or a buffer."""
+    """A tensor of a recorded formula: the arguments first, then what the operations make."""
 
     number: int
 
 
 class Step(NamedTuple):
-    """One operation, with slots in place of tensors."""
+    """One operation of a formula, of slots and constants."""
 
     operation: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    options: dict[str, Any]
+    sources: tuple[Any, ...]
     to: Slot
 
 
 class Program(NamedTuple):
-    """The operations of formulas. Slots number the arguments, then the results, then the buffers."""
+    """What is done to each block. Numbers tell arguments, results, constants and buffers, in this order."""
 
-    steps: list[Step]
+    steps: list[tuple[Callable[..., Any], tuple[int, ...], int]]  # operation, from where, to where
+    constants: list[Any]
     buffers: list[torch.dtype]
-    copies: list[tuple[int, Slot | float]]
-    """Results that no operation makes: the number, and what it is a copy of."""
 
 
 def blockwise(
@@ -106,23 +114,17 @@ def blockwise(
     buffers = [torch.empty(size, dtype=dtype) for dtype in program.buffers]
     for start in range(0, x.numel(), size):
         block = [a[start : start + size] for a in flat]
-        _run(program, block + [b[: block[0].numel()] for b in buffers], len(arrays))
+        at = [*block, *program.constants, *(b[: len(block[0])] for b in buffers)]
+        for operation, sources, to in program.steps:
+            operation(*[at[i] for i in sources], out=at[to])
     return tuple(results)
-
-
-def _run(program: Program, tensors: list[torch.Tensor], arguments: int) -> None:
-    for operation, sources, options, to in program.steps:
-        operation(*[tensors[s.number] if isinstance(s, Slot) else s for s in sources], **options, out=tensors[to.number])
-    for number, source in program.copies:
-        result = tensors[arguments + number]
-        _ = result.copy_(tensors[source.number]) if isinstance(source, Slot) else result.fill_(source)
 
 
 # --- recording ------------------------------------------------------------------------------------------------------
 
 
-class _Unknown(Exception):
-    """An operation that is not in `INTO`."""
+class _UnknownError(Exception):
+    """Something that cannot be replayed on another block."""
 
 
 class _Recorder(TorchDispatchMode):
@@ -131,70 +133,74 @@ class _Recorder(TorchDispatchMode):
     def __init__(self, arguments: Sequence[torch.Tensor]) -> None:
         super().__init__()
         self.steps: list[Step] = []
-        self.dtypes = [a.dtype for a in arguments]
-        self.slots = {id(a): Slot(i) for i, a in enumerate(arguments)}
-        self.known: dict[Any, torch.Tensor] = {}  # which also keeps them alive, so that no id is given twice
+        self.tensors: list[torch.Tensor] = []
+        self.slots: dict[int, Slot] = {}  # by the id of a tensor, all of which are kept
+        self.known: dict[Any, torch.Tensor] = {}
+        for argument in arguments:
+            self.add(argument)
+
+    def add(self, tensor: torch.Tensor) -> Slot:
+        slot = self.slots[id(tensor)] = Slot(len(self.tensors))
+        self.tensors.append(tensor)
+        return slot
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         options = {k: v for k, v in (kwargs or {}).items() if v is not None}
-        arguments = tuple(self.slots.get(id(a), a) for a in args)
-        if not any(isinstance(a, Slot) for a in arguments):
-            return func(*args, **options)  # a constant
-        if func not in INTO:
-            raise _Unknown
-        key = (func, arguments, tuple(options.items()))
+        if not any(id(leaf) in self.slots for leaf in tree_leaves((args, options))):
+            return func(*args, **options)  # of constants
+        sources = tuple(self.slots.get(id(a), a) for a in args)
+        # a constant of the sample's size would not have that of another block
+        if func not in INTO or any(isinstance(a, torch.Tensor) and a.ndim > 0 for a in sources):
+            raise _UnknownError
+        key = (func, sources, tuple(options.items()))
         if key not in self.known:
-            self.known[key] = result = func(*args, **options)
-            self.slots[id(result)] = Slot(len(self.dtypes))
-            self.dtypes.append(result.dtype)
-            self.steps.append(Step(INTO[func], arguments, options, self.slots[id(result)]))
+            self.known[key] = func(*args, **options)
+            operation = functools.partial(INTO[func], **options) if options else INTO[func]
+            self.steps.append(Step(operation, sources, self.add(self.known[key])))
         return self.known[key]
 
 
 @functools.lru_cache(maxsize=256)
 def _recorded(of: Any, formulas: tuple[Any, ...], dtypes: tuple[torch.dtype, ...]) -> Program | None:
-    """The program of formulas for arguments of these dtypes; None where an operation cannot be replayed."""
-    sample = [torch.ones(2, dtype=dtype) for dtype in dtypes]
-    recorder = _Recorder(sample)
+    """The program of formulas for arguments of these dtypes; None where there is none."""
+    recorder = _Recorder([torch.ones(2, dtype=dtype) for dtype in dtypes])
     try:
         with recorder:
-            quantity = of(xp, *sample, smooth=False)
+            quantity = of(xp, *recorder.tensors, smooth=False)
             made = [formula(xp, quantity) for formula in formulas]
-    except _Unknown:
+    except _UnknownError:
         return None
-    results = [r if isinstance(r, float) else recorder.slots[id(r)] for r in made]
-    return _plan(recorder, results, len(sample))
+    return _planned(recorder, [r if isinstance(r, float) else recorder.slots[id(r)] for r in made], len(dtypes))
 
 
-def _plan(recorder: _Recorder, results: list[Slot | float], arguments: int) -> Program:
-    """The steps with few buffers: one is free again after the last step that reads it."""
-    last = {slot: i for i, step in enumerate(recorder.steps) for slot in step.arguments if isinstance(slot, Slot)}
-    place = {Slot(i): Slot(i) for i in range(arguments)}
-    for i, slot in enumerate(results):
-        if isinstance(slot, Slot):
-            place.setdefault(slot, Slot(arguments + i))
-    fixed = arguments + len(results)
-    buffers: list[torch.dtype] = []
-    free: list[Slot] = []
-    steps: list[Step] = []
-    for i, step in enumerate(recorder.steps):
-        sources = tuple(place[a] if isinstance(a, Slot) else a for a in step.arguments)
-        # free before the step writes: it may write over what it reads for the last time
-        free += {
-            place[a] for a in step.arguments if isinstance(a, Slot) and last[a] == i and place[a].number >= fixed
-        }
-        dtype = recorder.dtypes[step.to.number]
-        if step.to not in place:
-            fitting = [slot for slot in free if buffers[slot.number - fixed] == dtype]
+def _planned(recorder: _Recorder, results: Sequence[Slot | float], arguments: int) -> Program:
+    """Every slot gets a place: one result each, and few buffers, which are free again after they were read last."""
+    last = {s: i for i, step in enumerate(recorder.steps) for s in step.sources if isinstance(s, Slot)}
+    constants = [s for step in recorder.steps for s in step.sources if not isinstance(s, Slot)]
+    numbers = iter(range(arguments + len(results), arguments + len(results) + len(constants)))
+    first = arguments + len(results) + len(constants)
+    at = {Slot(i): i for i in range(arguments)}
+    for i, result in enumerate(results):
+        if isinstance(result, Slot):
+            at.setdefault(result, arguments + i)
+    program = Program([], constants, [])
+    free: list[int] = []
+    for i, (operation, sources, to) in enumerate(recorder.steps):
+        places = tuple(at[s] if isinstance(s, Slot) else next(numbers) for s in sources)
+        # free before the step, which may write over what it reads
+        free += {at[s] for s in sources if isinstance(s, Slot) and last[s] == i and at[s] >= first}
+        if to not in at:
+            dtype = recorder.tensors[to.number].dtype
+            fitting = [place for place in free if program.buffers[place - first] == dtype]
             if fitting:
                 free.remove(fitting[-1])
             else:
-                buffers.append(dtype)
-            place[step.to] = fitting[-1] if fitting else Slot(fixed + len(buffers) - 1)
-        steps.append(step._replace(arguments=sources, to=place[step.to]))
-    copies = [
-        (i, r if isinstance(r, float) else place[r])
-        for i, r in enumerate(results)
-        if isinstance(r, float) or place[r] != Slot(arguments + i)
-    ]
-    return Program(steps, buffers, copies)
+                program.buffers.append(dtype)
+            at[to] = fitting[-1] if fitting else first + len(program.buffers) - 1
+        program.steps.append((operation, places, at[to]))
+    for i, result in enumerate(results):
+        if not isinstance(result, Slot):
+            program.steps.append((functools.partial(_filled, result), (), arguments + i))
+        elif at[result] != arguments + i:
+            program.steps.append((_copied, (at[result],), arguments + i))
+    return program
