@@ -399,12 +399,40 @@ def softmax_at(scores: Array, index: Array, axis: int, log: bool) -> tuple[Array
     has the shape without `axis`: all that losses of labels read, with one backward pass for its gradient."""
     from lossary.array.torch_native import SoftmaxAt
 
-    first = scores.unsqueeze(0) if axis == 0 else scores.movedim(axis, 1)
-    samples, classes, places = *first.shape[:2], _product(tuple(first.shape[2:]))
-    flat = first.reshape(samples, classes, places), index.long().reshape(samples, places)
+    first, flat = _places_last(scores, index, axis)
     p, at = SoftmaxAt.apply(*flat, log)  # pyright: ignore
     p = p.reshape(first.shape)
     return p.squeeze(0) if axis == 0 else p.movedim(1, axis), at.reshape(index.shape)
+
+
+def _places_last(scores: Array, index: Array, axis: int) -> tuple[Array, tuple[Array, Array]]:
+    """Torch `scores` with their classes on axis 1; and these as (N, C, places) with their `index` as (N, places)."""
+    first = scores.unsqueeze(0) if axis == 0 else scores.movedim(axis, 1)
+    samples, classes, places = *first.shape[:2], _product(tuple(first.shape[2:]))
+    return first, (first.reshape(samples, classes, places), index.long().reshape(samples, places))
+
+
+def log_softmax_at(
+    scores: Array, index: Array, axis: int, scale: float = 1.0, shift: Array | None = None, less: Array | None = None
+) -> Array:
+    """The log-softmax of scale·scores + shift at `index`, where that logit alone is `less` by an amount.
+
+    `shift` has one number per class, `index` and `less` the shape of `scores` without `axis`.
+    """
+    if shares_backward(scores):
+        from lossary.array.torch_native import LogSoftmaxAt
+
+        _, (z, at) = _places_last(scores, index, axis)
+        innermost = z.stride(1) == 1  # torch copies scores whose classes lie innermost before it works along another axis
+        z, axis = (z.transpose(1, 2), 2) if innermost else (z, 1)
+        shift = None if shift is None else shift.reshape(-1, *(1,) * (2 - axis))
+        less = None if less is None else less.reshape(at.shape)
+        return LogSoftmaxAt.apply(z, at, axis, scale, shift, less)[0].reshape(index.shape)  # pyright: ignore
+    xp = namespace(scores)
+    z = scores if scale == 1 else scale * scores
+    z = z if shift is None else z + along(xp, shift, len(sizes(z)), axis)
+    z = z if less is None else add_at(z, index, axis, -less)
+    return pick(log_softmax(z, axis), index, axis)
 
 
 def compiling(x: Array) -> bool:
@@ -509,6 +537,7 @@ __all__ = [
     "log_odds",
     "log_sigmoid",
     "log_softmax",
+    "log_softmax_at",
     "log_sum_exp",
     "lookup",
     "magnitude",
