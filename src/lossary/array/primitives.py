@@ -202,11 +202,11 @@ def focal_slope(
     if gamma == 0:
         return -1.0
     rest = -xp.expm1(log_p) if miss is None else miss
-    p = 1.0 - rest if p is None else p
+    beside = 1.0 - rest if p is None else p
     if gamma >= 1:
-        return power(xp, rest, gamma - 1.0) * add_product(-rest, p, log_p, gamma)
+        return power(xp, rest, gamma - 1.0) * add_product(-rest, beside, log_p, gamma)
     # (1-p)^(γ-1) grows without bound as p → 1, and log p beats it: the limit is 0
-    return power(xp, rest, gamma) * (divide(xp, gamma * p * log_p, rest) - 1.0)
+    return power(xp, rest, gamma) * (divide(xp, gamma * beside * log_p, rest) - 1.0)
 
 
 def affine(intercept: float, slope: float, x: Array) -> Array:
@@ -423,7 +423,9 @@ def log_softmax_at(
         from lossary.array.torch_native import LogSoftmaxAt
 
         _, (z, at) = _places_last(scores, index, axis)
-        innermost = z.stride(1) == 1  # torch copies scores whose classes lie innermost before it works along another axis
+        innermost = (
+            z.stride(1) == 1
+        )  # torch copies scores whose classes lie innermost before it works along another axis
         z, axis = (z.transpose(1, 2), 2) if innermost else (z, 1)
         shift = None if shift is None else shift.reshape(-1, *(1,) * (2 - axis))
         less = None if less is None else less.reshape(at.shape)

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import array_api_compat.torch as xp
 import torch
+import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -51,24 +52,35 @@ INTO: dict[Any, Callable[..., Any]] = {
     aten.addcmul.default: torch.addcmul,
     aten.clamp.default: torch.clamp,
     aten.div.Tensor: torch.div,
+    aten.eq.Scalar: torch.eq,
     aten.exp.default: torch.exp,
     aten.expm1.default: torch.expm1,
+    aten.ge.Scalar: torch.ge,
+    aten.gt.Scalar: torch.gt,
+    aten.le.Scalar: torch.le,
     aten.lerp.Tensor: torch.lerp,
     aten.log.default: torch.log,
     aten.log1p.default: torch.log1p,
+    aten.log_sigmoid_forward.default: F.logsigmoid,
+    aten.lt.Scalar: torch.lt,
+    aten.maximum.default: torch.maximum,
     aten.minimum.default: torch.minimum,
     aten.mul.Tensor: torch.mul,
+    aten.ne.Scalar: torch.ne,
     aten.neg.default: torch.neg,
     aten.ones_like.default: _ones,
     aten.pow.Tensor_Scalar: torch.pow,
+    aten.reciprocal.default: torch.reciprocal,
     aten.rsub.Scalar: _subtracted,
     aten.sigmoid.default: torch.sigmoid,
     aten.sign.default: torch.sign,
+    aten.sinh.default: torch.sinh,
     aten.sqrt.default: torch.sqrt,
     aten.sub.Tensor: torch.sub,
     aten.where.self: torch.where,
 }
-"""Operations that can write into a given tensor, one of their arguments too. Others make a tensor of their own."""
+"""What writes the result of an operation into a given tensor, which may be one of its arguments. A formula with another
+operation is not replayed."""
 
 
 class Slot(NamedTuple):
@@ -111,7 +123,7 @@ def blockwise(
         return tuple(torch.full_like(x, r) if isinstance(r, float) else r for r in made)
     results = [torch.empty_like(x) for _ in formulas]
     flat = [a.view(-1) for a in (*arrays, *results)]
-    buffers = [torch.empty(size, dtype=dtype) for dtype in program.buffers]
+    buffers = [torch.empty(size, dtype=dtype, device="cpu") for dtype in program.buffers]
     for start in range(0, x.numel(), size):
         block = [a[start : start + size] for a in flat]
         at = [*block, *program.constants, *(b[: len(block[0])] for b in buffers)]
@@ -135,7 +147,7 @@ class _Recorder(TorchDispatchMode):
         self.steps: list[Step] = []
         self.tensors: list[torch.Tensor] = []
         self.slots: dict[int, Slot] = {}  # by the id of a tensor, all of which are kept
-        self.known: dict[Any, torch.Tensor] = {}
+        self.known: dict[Any, Any] = {}
         for argument in arguments:
             self.add(argument)
 
@@ -154,16 +166,17 @@ class _Recorder(TorchDispatchMode):
             raise _UnknownError
         key = (func, sources, tuple(options.items()))
         if key not in self.known:
-            self.known[key] = func(*args, **options)
+            self.known[key] = made = func(*args, **options)
             operation = functools.partial(INTO[func], **options) if options else INTO[func]
-            self.steps.append(Step(operation, sources, self.add(self.known[key])))
+            # of several results (log-sigmoid has one for its gradient) formulas read the first
+            self.steps.append(Step(operation, sources, self.add(made[0] if isinstance(made, tuple) else made)))
         return self.known[key]
 
 
 @functools.lru_cache(maxsize=256)
 def _recorded(of: Any, formulas: tuple[Any, ...], dtypes: tuple[torch.dtype, ...]) -> Program | None:
     """The program of formulas for arguments of these dtypes; None where there is none."""
-    recorder = _Recorder([torch.ones(2, dtype=dtype) for dtype in dtypes])
+    recorder = _Recorder([torch.ones(2, dtype=dtype, device="cpu") for dtype in dtypes])
     try:
         with recorder:
             quantity = of(xp, *recorder.tensors, smooth=False)

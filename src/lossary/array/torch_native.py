@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -15,6 +15,7 @@ import torch
 from lossary.array.namespace import eager
 from lossary.array.sorted_errors import jaccard_steps
 from lossary.array.torch_blocks import BLOCK, blockwise
+
 
 class Elementwise(torch.autograd.Function):
     """`values` of a quantity of one tensor, element by element, with the known derivative; `given` tensors have none.
@@ -161,7 +162,7 @@ class LogSoftmaxAt(torch.autograd.Function):
             log_p = torch.log_softmax(z if lower is None else z.scatter_add(axis, at, lower), axis)
             return log_p.gather(axis, at).squeeze(axis), log_p
         log_p = torch.empty_like(scores, memory_format=torch.contiguous_format)
-        floor = torch.empty(at.shape, dtype=scores.dtype)
+        floor = scores.new_empty(at.shape)
         # blocks of few rows would cost more in calls than they save
         samples = max(1, 4 * BLOCK * torch.get_num_threads() // max(1, scores[:1].numel()))
         for start in range(0, len(scores), samples):

@@ -139,4 +139,6 @@ class VarifocalLoss(ForegroundMean, SigmoidLoss):
 
     def _of_negatives(self, xp: Namespace, x: Scored) -> Array:
         """α·p^γ where t = 0, and 0 elsewhere: the weight of a negative, whose cross entropy is -ln(1-p)."""
-        return x.shared(self, lambda: affine(self.alpha, -self.alpha, sign(xp, x.t)) * power(xp, x.p, self.gamma))
+        return x.shared(
+            "negatives", lambda: affine(self.alpha, -self.alpha, sign(xp, x.t)) * power(xp, x.p, self.gamma)
+        )
