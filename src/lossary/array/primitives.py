@@ -423,10 +423,8 @@ def log_softmax_at(
         from lossary.array.torch_native import LogSoftmaxAt
 
         _, (z, at) = _places_last(scores, index, axis)
-        innermost = (
-            z.stride(1) == 1
-        )  # torch copies scores whose classes lie innermost before it works along another axis
-        z, axis = (z.transpose(1, 2), 2) if innermost else (z, 1)
+        # torch copies scores whose classes lie innermost before it works along another axis
+        z, axis = (z.transpose(1, 2), 2) if z.stride(1) == 1 else (z, 1)
         shift = None if shift is None else shift.reshape(-1, *(1,) * (2 - axis))
         less = None if less is None else less.reshape(at.shape)
         return LogSoftmaxAt.apply(z, at, axis, scale, shift, less)[0].reshape(index.shape)  # pyright: ignore

@@ -12,9 +12,10 @@ from typing import Any
 import array_api_compat.torch as xp
 import torch
 
+from lossary.array import torch_blocks
 from lossary.array.namespace import eager
 from lossary.array.sorted_errors import jaccard_steps
-from lossary.array.torch_blocks import BLOCK, blockwise
+from lossary.array.torch_blocks import blockwise
 
 
 class Elementwise(torch.autograd.Function):
@@ -164,7 +165,7 @@ class LogSoftmaxAt(torch.autograd.Function):
         log_p = torch.empty_like(scores, memory_format=torch.contiguous_format)
         floor = scores.new_empty(at.shape)
         # blocks of few rows would cost more in calls than they save
-        samples = max(1, 4 * BLOCK * torch.get_num_threads() // max(1, scores[:1].numel()))
+        samples = max(1, 4 * torch_blocks.BLOCK * torch.get_num_threads() // max(1, scores[:1].numel()))
         for start in range(0, len(scores), samples):
             block = slice(start, start + samples)
             z, x = log_p[block], scores[block]
@@ -201,7 +202,7 @@ class LogSoftmaxAt(torch.autograd.Function):
         if of_at is not None:
             at, of_at = index.unsqueeze(ctx.axis), of_at.unsqueeze(ctx.axis)
             if of_all is None:
-                of_all = _put(torch.zeros_like(log_p), ctx.axis, at, of_at)
+                of_all = _put(of_at.new_zeros(log_p.shape), ctx.axis, at, of_at)
             else:
                 of_all = of_all.scatter_add(ctx.axis, at, of_at)
         if of_all is None:
