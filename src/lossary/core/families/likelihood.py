@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from lossary.array.namespace import Array, Namespace
+from lossary.array.namespace import Array, Namespace, eager
 from lossary.array.primitives import along, elementwise, mix, pick
 from lossary.core import contract
 from lossary.core.families.answer import Answer, Scored
@@ -90,7 +90,9 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
 
     def _terms(self, batch: ClassBatch, on: float, off: float) -> Array:
         """on · t · ℓ(p) + off · (1-t) · ℓ(1-p)."""
-        terms = _two_terms(self, on, off, batch.share is None and not self.smoothing)
+        hard = batch.share is None and not self.smoothing
+        # compilers cannot follow a cache
+        terms = (_two_terms if eager(batch.scores) else LikelihoodLoss.two_terms)(self, on, off, hard)
         return elementwise(*terms, batch.xp, batch.scores, batch.target)
 
     def two_terms(self, on: float, off: float, hard: bool) -> tuple[Any, Any, Any]:
@@ -191,5 +193,5 @@ def _times(factor: float | Array, x: Array) -> Array:
 
 @functools.lru_cache(maxsize=256)
 def _two_terms(loss: LikelihoodLoss, on: float, off: float, hard: bool) -> tuple[Any, Any, Any]:
-    """The same functions in every call, because eager torch records what they compute once."""
+    """The same functions in every call: eager torch finds by them what it recorded of them."""
     return loss.two_terms(on, off, hard)
