@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 import lossary
 from frameworks import RUN, tensors, to_numpy
@@ -169,7 +171,7 @@ def test_blocks_do_not_show(loss: Loss, monkeypatch: pytest.MonkeyPatch) -> None
     """Block by block, the last one shorter, a formula gives what it gives at once; with a gradient or without."""
     batch = draw(loss)
     value, gradient = RUN["torch"](loss, batch, "float64")
-    monkeypatch.setattr("lossary.array.torch_native.BLOCK", 7)
+    monkeypatch.setattr("lossary.array.torch_blocks.BLOCK", 7)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     blocks, by_blocks = RUN["torch"](loss, batch, "float64")
     np.testing.assert_allclose(to_numpy(blocks), to_numpy(value), rtol=1e-14)
@@ -177,6 +179,18 @@ def test_blocks_do_not_show(loss: Loss, monkeypatch: pytest.MonkeyPatch) -> None
     prediction, target, keywords = tensors("torch", batch, "float64")
     with torch.no_grad():
         np.testing.assert_allclose(loss(prediction, target, **keywords).numpy(), to_numpy(value), rtol=1e-14)
+
+
+def test_binary_losses_keep_their_digits() -> None:
+    """In float32, where 1 - p rounds to 1, and where one side weighs next to nothing."""
+    z = torch.tensor([20.0, -20.0, 17.0, -40.0], requires_grad=True)
+    target = torch.tensor([1, 0, 1, 0])
+    answer = z.detach().double() * torch.tensor([1, -1, 1, -1])
+    for soft in (target, target.float()):
+        values = lossary.BCELoss(reduction="none")(z, soft)
+        torch.testing.assert_close(values.double(), -F.logsigmoid(answer), rtol=1e-6, atol=0)
+        weighted = lossary.BCELoss(pos_weight=1e-9, reduction="none")(torch.zeros(4), soft)
+        torch.testing.assert_close(weighted, math.log(2) * torch.where(target == 1, 1e-9, 1.0), rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("target", [torch.tensor([1]), torch.tensor([0.25], dtype=torch.float64)], ids=["hard", "soft"])

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 import lossary as L
+from lossary.array.primitives import log_softmax_at
 from lossary.array.sorted_errors import jaccard_extension
+from lossary.array.torch_blocks import blockwise
 from lossary.core.loss import Loss
 
 DICE, CROSS, FOCAL = L.DiceLoss("multiclass"), L.CrossEntropyLoss(), L.FocalLoss("multiclass")
@@ -111,3 +113,51 @@ def test_lovasz_of_an_absent_class_is_its_largest_error() -> None:
     loss = L.LovaszSoftmaxLoss(classes=(2,))
     assert loss(logits, target.clamp(max=1)).item() == pytest.approx(expected.item(), rel=1e-12)
     assert loss(logits.numpy(), target.clamp(max=1).numpy()) == pytest.approx(expected.item(), rel=1e-12)
+
+
+CHANGED = {
+    "margins": (30.0, None, True),
+    "prior": (1.0, 4.0, False),
+    "all": (3.0, 50.0, True),
+    "far": (900.0, None, True),
+}
+
+
+@pytest.mark.parametrize("layout", ["plain", "strided", "last", "rows"])
+@pytest.mark.parametrize("name", CHANGED)
+def test_log_softmax_of_changed_logits(name: str, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sample by sample, to the second derivative; also where a label lies so far below that its share is nothing."""
+    monkeypatch.setattr("lossary.array.torch_blocks.BLOCK", 3)
+    logits, target = images(layout)
+    axis = 1
+    if layout == "last":
+        logits, axis = logits.movedim(1, -1).contiguous(), 3
+    elif layout == "rows":
+        logits, target = logits[:, :, 0, 0].contiguous(), target[:, 0, 0]
+    scale, shift, less = CHANGED[name]
+    shift = None if shift is None else torch.linspace(-shift, shift, 3, dtype=torch.float64)
+    less = torch.rand(target.shape, generator=torch.Generator().manual_seed(4), dtype=torch.float64) if less else None
+
+    def call(z: torch.Tensor) -> torch.Tensor:
+        return log_softmax_at(z, target, axis, scale, shift, less)
+
+    z = logits.clone().requires_grad_()
+    torch.testing.assert_close(call(z).detach(), call(logits), rtol=1e-13, atol=0)  # without a gradient: the definition
+    if name != "far":
+        torch.autograd.gradcheck(call, (z,), check_batched_grad=True)
+        torch.autograd.gradgradcheck(call, (z,))
+
+
+def test_formulas_that_cannot_be_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unknown operation, and a constant of the size of a block; beside one that can."""
+    monkeypatch.setattr("lossary.array.torch_blocks.BLOCK", 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    x = torch.linspace(-1, 1, 8)
+    formulas = (
+        lambda xp, x: torch.erf(x),
+        lambda xp, x: x * torch.arange(x.numel()),
+        lambda xp, x: torch.add(x * x, x, alpha=2) + torch.add(x * x, x, alpha=3),
+    )
+    for formula in formulas:
+        (values,) = blockwise(lambda xp, x, smooth: x, (formula,), x, ())
+        torch.testing.assert_close(values, formula(None, x), rtol=0, atol=0)

@@ -180,7 +180,7 @@ def power(xp: Namespace, base: Array, exponent: float) -> Array:
         return base
     if exponent in (2, 3, 4, 5, 6, 7, 8):  # by squares: a tenth of the time of the general power
         half = power(xp, base, exponent // 2)
-        return half * half if exponent % 2 == 0 else half * half * base
+        return xp.square(half) if exponent % 2 == 0 else xp.square(half) * base
     if exponent >= 1:
         return base**exponent
     # below the smallest normal number the derivative would overflow before it meets the factor that tames it
@@ -192,25 +192,45 @@ def focal(xp: Namespace, log_p: Array, gamma: float, miss: Array | None = None) 
     if gamma == 0:
         return -log_p
     # 1 - p from log p keeps its digits as p → 1
-    return -power(xp, -xp.expm1(log_p) if miss is None else miss, gamma) * log_p
+    return power(xp, -xp.expm1(log_p) if miss is None else miss, gamma) * -log_p
 
 
-def focal_slope(xp: Namespace, log_p: Array, gamma: float, miss: Array | None = None) -> Array | float:
-    """The derivative of `focal` by log p."""
+def focal_slope(
+    xp: Namespace, log_p: Array, gamma: float, miss: Array | None = None, p: Array | None = None
+) -> Array | float:
+    """The derivative of `focal` by log p. `p` may have lost its digits where it is next to nothing beside 1 - p."""
     if gamma == 0:
         return -1.0
     rest = -xp.expm1(log_p) if miss is None else miss
-    # γ·p·log p, where p has lost its digits only if it is next to nothing beside 1 - p
-    pull = gamma * (1.0 - rest) * log_p
+    beside = 1.0 - rest if p is None else p
     if gamma >= 1:
-        return power(xp, rest, gamma - 1.0) * (pull - rest)
+        return power(xp, rest, gamma - 1.0) * add_product(-rest, beside, log_p, gamma)
     # (1-p)^(γ-1) grows without bound as p → 1, and log p beats it: the limit is 0
-    return power(xp, rest, gamma) * (divide(xp, pull, rest) - 1.0)
+    return power(xp, rest, gamma) * (divide(xp, gamma * beside * log_p, rest) - 1.0)
+
+
+def affine(intercept: float, slope: float, x: Array) -> Array:
+    """intercept + slope·x; in torch one pass over x instead of two."""
+    if is_torch(x):
+        import torch
+
+        return torch.rsub(x, intercept, alpha=-slope)
+    return intercept + slope * x
+
+
+def add_product(x: Array, a: Array, b: Array, factor: float) -> Array:
+    """x + factor·a·b; in torch one pass instead of three."""
+    return x.addcmul(a, b, value=factor) if is_torch(x) else x + factor * (a * b)
 
 
 def sqrt(xp: Namespace, x: Array) -> Array:
     """√x for x ≥ 0, with gradient 0 at 0."""
     return apply_where(xp, x > 0, xp.sqrt, x, 0.0)
+
+
+def signed_power(xp: Namespace, x: Array, exponent: float) -> Array:
+    """sign(x)·|x|^exponent."""
+    return x if exponent == 1 else sign(xp, x) * power(xp, xp.abs(x), exponent)
 
 
 def magnitude(xp: Namespace, x: Array) -> Array:
@@ -379,12 +399,40 @@ def softmax_at(scores: Array, index: Array, axis: int, log: bool) -> tuple[Array
     has the shape without `axis`: all that losses of labels read, with one backward pass for its gradient."""
     from lossary.array.torch_native import SoftmaxAt
 
-    first = scores.unsqueeze(0) if axis == 0 else scores.movedim(axis, 1)
-    samples, classes, places = *first.shape[:2], _product(tuple(first.shape[2:]))
-    flat = first.reshape(samples, classes, places), index.long().reshape(samples, places)
+    first, flat = _places_last(scores, index, axis)
     p, at = SoftmaxAt.apply(*flat, log)  # pyright: ignore
     p = p.reshape(first.shape)
     return p.squeeze(0) if axis == 0 else p.movedim(1, axis), at.reshape(index.shape)
+
+
+def _places_last(scores: Array, index: Array, axis: int) -> tuple[Array, tuple[Array, Array]]:
+    """Torch `scores` with their classes on axis 1; and these as (N, C, places) with their `index` as (N, places)."""
+    first = scores.unsqueeze(0) if axis == 0 else scores.movedim(axis, 1)
+    samples, classes, places = *first.shape[:2], _product(tuple(first.shape[2:]))
+    return first, (first.reshape(samples, classes, places), index.long().reshape(samples, places))
+
+
+def log_softmax_at(
+    scores: Array, index: Array, axis: int, scale: float = 1.0, shift: Array | None = None, less: Array | None = None
+) -> Array:
+    """The log-softmax of scale·scores + shift at `index`, where that logit alone is `less` by an amount.
+
+    `shift` has one number per class, `index` and `less` the shape of `scores` without `axis`.
+    """
+    if shares_backward(scores):
+        from lossary.array.torch_native import LogSoftmaxAt
+
+        _, (z, at) = _places_last(scores, index, axis)
+        # torch copies scores whose classes lie innermost before it works along another axis
+        z, axis = (z.transpose(1, 2), 2) if z.stride(1) == 1 else (z, 1)
+        shift = None if shift is None else shift.reshape(-1, *(1,) * (2 - axis))
+        less = None if less is None else less.reshape(at.shape)
+        return LogSoftmaxAt.apply(z, at, axis, scale, shift, less)[0].reshape(index.shape)  # pyright: ignore
+    xp = namespace(scores)
+    z = scores if scale == 1 else scale * scores
+    z = z if shift is None else z + along(xp, shift, len(sizes(z)), axis)
+    z = z if less is None else add_at(z, index, axis, -less)
+    return pick(log_softmax(z, axis), index, axis)
 
 
 def compiling(x: Array) -> bool:
@@ -413,7 +461,8 @@ def elementwise(
         return values(xp, of(xp, x, *given))
     import torch
 
-    from lossary.array.torch_native import Elementwise, blockwise
+    from lossary.array.torch_blocks import blockwise
+    from lossary.array.torch_native import Elementwise
 
     wanted = torch.is_grad_enabled() and any(a.requires_grad for a in (x, *given))
     if not wanted and eager(x) and not _forward_mode():
@@ -471,6 +520,8 @@ def _product(shape: tuple[int | None, ...]) -> int:
 
 __all__ = [
     "add_at",
+    "add_product",
+    "affine",
     "along",
     "apply_where",
     "class_sums",
@@ -486,6 +537,7 @@ __all__ = [
     "log_odds",
     "log_sigmoid",
     "log_softmax",
+    "log_softmax_at",
     "log_sum_exp",
     "lookup",
     "magnitude",
@@ -499,6 +551,7 @@ __all__ = [
     "shares_backward",
     "sigmoid",
     "sign",
+    "signed_power",
     "size",
     "sizes",
     "softmax",

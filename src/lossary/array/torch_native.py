@@ -5,39 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat.torch as xp
 import torch
 
+from lossary.array import torch_blocks
 from lossary.array.namespace import eager
 from lossary.array.sorted_errors import jaccard_steps
-
-BLOCK = 2**16
-"""Elements per thread that a formula takes at a time on a CPU: few calls, and intermediates that fit a cache."""
-
-
-def blockwise(
-    of: Callable[..., Any],
-    formulas: Sequence[Callable[..., torch.Tensor]],
-    x: torch.Tensor,
-    given: Sequence[torch.Tensor],
-) -> tuple[torch.Tensor, ...]:
-    """The values of formulas on one quantity, as constants. On a CPU that goes block by block."""
-    step = BLOCK * torch.get_num_threads()
-    arrays = (x, *given)
-    if x.device.type != "cpu" or x.numel() <= step or not eager(x) or not all(a.is_contiguous() for a in arrays):
-        quantity = of(xp, *arrays, smooth=False)
-        results = [formula(xp, quantity) for formula in formulas]
-        return tuple(torch.full_like(x, r) if isinstance(r, float) else r for r in results)
-    flat = [a.view(-1) for a in arrays]
-    results = [torch.empty_like(flat[0]) for _ in formulas]
-    for start in range(0, x.numel(), step):
-        quantity = of(xp, *(a[start : start + step] for a in flat), smooth=False)
-        for formula, result in zip(formulas, results, strict=True):
-            result[start : start + step] = formula(xp, quantity)
-    return tuple(result.view(x.shape) for result in results)
+from lossary.array.torch_blocks import blockwise
 
 
 class Elementwise(torch.autograd.Function):
@@ -157,6 +135,87 @@ class SoftmaxAt(torch.autograd.Function):
         of_log = tangents[0] - (p * tangents[0]).sum(1, keepdim=True)
         at_index = of_log.gather(1, index.unsqueeze(1)).squeeze(1)
         return p * of_log, at_index if ctx.log else at * at_index
+
+
+class LogSoftmaxAt(torch.autograd.Function):
+    """The log-softmax of scale·scores + shift along `axis` (the last or the one before), where the logit of the class
+    `index` is `less` by an amount: that at `index`, and all of it.
+
+    The changed logits are made sample by sample and live in the cache; autograd would keep a tensor of them for each
+    change, and pass through all of them again.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        scores: torch.Tensor,
+        index: torch.Tensor,
+        axis: int,
+        scale: float,
+        shift: torch.Tensor | None,
+        less: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        at = index.unsqueeze(axis)
+        lower = None if less is None else -less.unsqueeze(axis)
+        if not (eager(scores) and scores.device.type == "cpu"):
+            z = scores * scale if shift is None else scores * scale + shift
+            log_p = torch.log_softmax(z if lower is None else z.scatter_add(axis, at, lower), axis)
+            return log_p.gather(axis, at).squeeze(axis), log_p
+        log_p = torch.empty_like(scores, memory_format=torch.contiguous_format)
+        floor = scores.new_empty(at.shape)
+        # blocks of few rows would cost more in calls than they save
+        samples = max(1, 4 * torch_blocks.BLOCK * torch.get_num_threads() // max(1, scores[:1].numel()))
+        for start in range(0, len(scores), samples):
+            block = slice(start, start + samples)
+            z, x = log_p[block], scores[block]
+            _ = torch.mul(x, scale, out=z) if shift is None else torch.add(shift, x, alpha=scale, out=z)
+            if lower is not None:
+                z.scatter_add_(axis, at[block], lower[block])
+            if scale > 1:
+                # logits so far below the largest that their share is nothing: an exponential that is not a normal
+                # number takes ten times as long
+                torch.amax(z, axis, keepdim=True, out=floor[block])
+                floor[block] += math.log(torch.finfo(z.dtype).tiny * z.shape[axis])
+                torch.maximum(z, floor[block], out=z)
+            torch.log_softmax(z, axis, out=z)
+        at_index = log_p.gather(axis, at)
+        if scale > 1:  # where the label was raised, it is put back
+            label = scale * scores.gather(axis, at)
+            label = label if shift is None else label + shift.expand(scores.shape).gather(axis, at)
+            label = label if lower is None else label + lower
+            at_index += (label - floor).clamp_(max=0.0)
+        return at_index.squeeze(axis), log_p
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
+        _, index, ctx.axis, ctx.scale, _, _ = inputs
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(output[1], index)
+        ctx.save_for_forward(output[1], index)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        log_p, index = ctx.saved_tensors
+        of_at, of_all = (None if g is None else ctx.scale * g for g in gradients)
+        none = (None,) * 5
+        if of_at is not None:
+            at, of_at = index.unsqueeze(ctx.axis), of_at.unsqueeze(ctx.axis)
+            if of_all is None:
+                of_all = _put(of_at.new_zeros(log_p.shape), ctx.axis, at, of_at)
+            else:
+                of_all = of_all.scatter_add(ctx.axis, at, of_at)
+        if of_all is None:
+            return None, *none
+        return torch._log_softmax_backward_data(of_all, log_p, ctx.axis, log_p.dtype), *none  # pyright: ignore
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        log_p, index = ctx.saved_tensors
+        assert tangents[0] is not None
+        of_all = ctx.scale * tangents[0]
+        of_all = of_all - (log_p.exp() * of_all).sum(ctx.axis, keepdim=True)
+        return of_all.gather(ctx.axis, index.unsqueeze(ctx.axis)).squeeze(ctx.axis), of_all
 
 
 def _put(x: torch.Tensor, axis: int, index: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from lossary.array.namespace import Array, Namespace
+from lossary.array.namespace import Array, Namespace, eager
 from lossary.array.primitives import along, elementwise, mix, pick
 from lossary.core import contract
 from lossary.core.families.answer import Answer, Scored
@@ -51,12 +52,17 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
         """A factor for each class that belongs to the formula, not to the weights of the mean (multiclass)."""
         return None
 
-    def log_p(self, batch: ClassBatch, index: Array | None) -> Array:
-        """Log-probabilities of all classes (multiclass). A loss that changes the logits first defines it.
-
-        Where that depends on the true class: this is `index`, or, without labels, each class in its own entry.
-        """
+    def log_p(self, batch: ClassBatch) -> Array:
+        """Log-probabilities of all classes (multiclass), each as it would be if that class were the true one. A loss
+        that changes the logits first defines it."""
         return batch.log_p()
+
+    def true_log_p(self, batch: ClassBatch, index: Array) -> Array:
+        """Those of the classes `index` (multiclass). A loss may define it where it needs no others."""
+        if self.reads == "true_log_p":
+            return batch.true_log_p()
+        assert batch.axis is not None
+        return pick(self.log_p(batch), index, batch.axis)
 
     def everywhere(self, batch: ClassBatch) -> Array | None:
         """A term that is the same whichever class is true (multiclass)."""
@@ -84,8 +90,14 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
 
     def _terms(self, batch: ClassBatch, on: float, off: float) -> Array:
         """on · t · ℓ(p) + off · (1-t) · ℓ(1-p)."""
+        hard = batch.share is None and not self.smoothing
+        # compilers cannot follow a cache
+        terms = (_two_terms if eager(batch.scores) else LikelihoodLoss.two_terms)(self, on, off, hard)
+        return elementwise(*terms, batch.xp, batch.scores, batch.target)
+
+    def two_terms(self, on: float, off: float, hard: bool) -> tuple[Any, Any, Any]:
+        """Quantity, values and slope of on · t · ℓ(p) + off · (1-t) · ℓ(1-p)."""
         smoothing = self.smoothing
-        hard = batch.share is None and not smoothing
 
         def of(xp: Namespace, z: Array, t: Array, smooth: bool = True) -> Scored:
             x = Scored(xp, z, t, smooth)
@@ -102,9 +114,9 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
             if hard:
                 return _times(x.side(on, off), self.slope(xp, x.label) * x.label.miss * x.sign)
             yes, no = self.slope(xp, x.yes) * x.miss, self.slope(xp, x.no) * x.p
-            return mix(x.t, _times(on, yes), _times(-off, no))
+            return mix(x.t, _times(on, yes), -_times(off, no))
 
-        return elementwise(of, values, slope if self.has_slope else None, batch.xp, batch.scores, batch.target)
+        return of, values, slope if self.has_slope else None
 
     def _sides(self, batch: ClassBatch) -> tuple[Any, Any]:
         sides = self.sides()
@@ -122,10 +134,10 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
         xp, axis = batch.xp, batch.axis
         assert axis is not None
         if batch.share is None:
-            values, included = self._labels(batch, axis)
+            values, included = self._labels(batch)
         else:
             # an impossible class (log p = -inf) of no share in the target contributes 0, not 0 · inf
-            share, log_p = batch.share, self.log_p(batch, None)
+            share, log_p = batch.share, self.log_p(batch)
             possible = xp.where(xp.logical_and(share == 0, xp.isinf(log_p)), 0.0, log_p)
             values, included = self._answers(batch, possible, share, None)
             values = xp.sum(values, axis=axis)
@@ -134,25 +146,24 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
         if term is not None:
             values = values + (term if included is None else included * term)
         if self.smoothing:
-            spread = self._spread(batch, self.log_p(batch, None), axis)
+            spread = self._spread(batch, self.log_p(batch), axis)
             values = (1.0 - self.smoothing) * values + self.smoothing / batch.classes * spread
         return values, included
 
-    def _labels(self, batch: ClassBatch, axis: int) -> tuple[Array, Array | None]:
+    def _labels(self, batch: ClassBatch) -> tuple[Array, Array | None]:
         """The loss of labels; one between two classes is shared by them, each the more the nearer it is."""
-        xp, index = batch.xp, batch.index
+        xp, axis, index = batch.xp, batch.axis, batch.index
+        assert axis is not None
         assert index is not None
         if contract.is_integer(index):
-            if self.reads == "true_log_p":
-                return self._answers(batch, batch.true_log_p(), None, index)
-            return self._answers(batch, pick(self.log_p(batch, index), index, axis), None, index)
+            return self._answers(batch, self.true_log_p(batch, index), None, index)
         # the last label belongs to the last two classes, with no share for the first of them
         lower = xp.clip(xp.floor(index), min=0, max=max(batch.classes - 2, 0))
         share = contract.cast(xp, index - lower, batch.scores.dtype)
         lower = xp.astype(lower, xp.int32)
         upper = xp.clip(lower + 1, max=batch.classes - 1)
-        values, included = self._answers(batch, pick(self.log_p(batch, lower), lower, axis), 1.0 - share, lower)
-        more, others = self._answers(batch, pick(self.log_p(batch, upper), upper, axis), share, upper)
+        values, included = self._answers(batch, pick(self.log_p(batch), lower, axis), 1.0 - share, lower)
+        more, others = self._answers(batch, pick(self.log_p(batch), upper, axis), share, upper)
         return values + more, None if included is None or others is None else included + others
 
     def _answers(
@@ -178,3 +189,9 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
 
 def _times(factor: float | Array, x: Array) -> Array:
     return x if isinstance(factor, float) and factor == 1.0 else factor * x
+
+
+@functools.lru_cache(maxsize=256)
+def _two_terms(loss: LikelihoodLoss, on: float, off: float, hard: bool) -> tuple[Any, Any, Any]:
+    """The same functions in every call: eager torch finds by them what it recorded of them."""
+    return loss.two_terms(on, off, hard)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import elementwise
-from lossary.core.families.answer import Scored
+from lossary.core.families.answer import Labelled, Scored
 from lossary.core.families.classification import ClassBatch, ProbabilityLoss, by_class
 from lossary.core.families.elements import times, weighted
 from lossary.core.loss import Taxonomy, family
@@ -38,7 +38,9 @@ class SigmoidLoss(ProbabilityLoss):
 
     def formula(self, batch: ClassBatch) -> Array:
         """`values` at every place, with `slope` as derivative."""
-        return elementwise(Scored, self.values, self.slope, batch.xp, batch.scores, batch.target)
+        # a label that does not count may be any number
+        of = Labelled if batch.share is None and batch.counted is None else Scored
+        return elementwise(of, self.values, self.slope, batch.xp, batch.scores, batch.target)
 
     def place_weight(self, batch: ClassBatch) -> Array | None:
         """Weights of the places: `sample_weight` and `class_weight`."""

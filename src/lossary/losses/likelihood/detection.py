@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import mix, power, sign
+from lossary.array.primitives import add_product, affine, power, sign, signed_power
 from lossary.core.families import ForegroundMean, LikelihoodLoss, SigmoidLoss
 from lossary.core.families.answer import Scored
 from lossary.core.loss import loss
@@ -55,9 +55,8 @@ class QualityFocalLoss(ForegroundMean, SigmoidLoss):
     def slope(self, xp: Namespace, x: Scored) -> Array:
         if self.beta == 0:
             return x.error
-        e = xp.abs(x.error)
-        steeper = self.beta * power(xp, e, self.beta - 1.0) * x.p * x.miss * x.cross_entropy
-        return sign(xp, x.error) * (power(xp, e, self.beta + 1.0) + steeper)
+        steeper = add_product(xp.square(x.error), x.p * x.miss, x.cross_entropy, self.beta)
+        return signed_power(xp, x.error, self.beta - 1.0) * steeper
 
 
 @loss(
@@ -132,10 +131,14 @@ class VarifocalLoss(ForegroundMean, SigmoidLoss):
     gamma: float = option(default=2.0, low=0)
 
     def values(self, xp: Namespace, x: Scored) -> Array:
-        return mix(self._is_positive(xp, x), x.t * x.cross_entropy, self.alpha * x.no.fading(self.gamma))
+        return (x.t + self._of_negatives(xp, x)) * x.cross_entropy
 
     def slope(self, xp: Namespace, x: Scored) -> Array:
-        return mix(self._is_positive(xp, x), x.t * x.error, -self.alpha * x.no.fading_slope(self.gamma) * x.p)
+        negative = self._of_negatives(xp, x)
+        return add_product((x.t + negative) * x.error, negative * x.miss, x.cross_entropy, self.gamma)
 
-    def _is_positive(self, xp: Namespace, x: Scored) -> Array:
-        return xp.astype(x.t > 0, x.t.dtype)
+    def _of_negatives(self, xp: Namespace, x: Scored) -> Array:
+        """α·p^γ where t = 0, and 0 elsewhere: the weight of a negative, whose cross entropy is -ln(1-p)."""
+        return x.shared(
+            "negatives", lambda: affine(self.alpha, -self.alpha, sign(xp, x.t)) * power(xp, x.p, self.gamma)
+        )

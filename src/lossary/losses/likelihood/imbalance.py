@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import (
+    add_product,
     along,
     class_sums,
     divide,
@@ -143,26 +144,25 @@ class AsymmetricLoss(ForegroundMean, SigmoidLoss):
     clip: float = option(default=0.05, low=0, below=1)
 
     def values(self, xp: Namespace, x: Scored) -> Array:
-        return mix(x.t, self._yes(x).fading(self.gamma_pos), self._no(x).fading(self.gamma_neg))
+        yes, no = self._answers(x)
+        return mix(x.t, yes.fading(self.gamma_pos), no.fading(self.gamma_neg))
 
     def slope(self, xp: Namespace, x: Scored) -> Array:
-        positive = self._yes(x).fading_slope(self.gamma_pos) * x.miss
-        no, gamma = self._no(x), self.gamma_neg
+        (yes, no), gamma = self._answers(x), self.gamma_neg
+        positive = yes.fading_slope(self.gamma_pos) * x.miss
         if self.clip == 0:
             return mix(x.t, positive, -no.fading_slope(gamma) * x.p)
         if gamma > 1:
-            by_p = power(xp, no.miss, gamma - 1.0) * (no.miss / no.p - gamma * no.log_p)
+            factor = power(xp, no.miss, gamma - 1.0) * (x.p * x.miss)
+            negative = add_product(factor * (no.miss / no.p), factor, no.log_p, -gamma)
         else:  # p^(γ-1)·ln(1-p) as p^γ·(ln(1-p)/p), whose second factor is -1 at 0; the slope below the cut is 0
             by_p = power(xp, no.miss, gamma) * (1.0 / no.p - gamma * divide(xp, no.log_p, no.miss, fill=-1.0))
-            by_p = xp.where(no.miss > 0, by_p, 0.0)
-        return mix(x.t, positive, by_p * (x.p * x.miss))
+            negative = xp.where(no.miss > 0, by_p, 0.0) * (x.p * x.miss)
+        return mix(x.t, positive, negative)
 
-    def _yes(self, x: Scored) -> Answer:
-        return x.yes if self.clip == 0 else x
-
-    def _no(self, x: Scored) -> Answer:
-        """The answer no, of probability 1 - p_m."""
-        return x.no if self.clip == 0 else x.less(self.clip)
+    def _answers(self, x: Scored) -> tuple[Answer, Answer]:
+        """The answers yes and no, the second of probability 1 - p_m."""
+        return (x.yes, x.no) if self.clip == 0 else x.less(self.clip)
 
 
 @loss(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import add_at, along, log_odds, log_sigmoid, log_softmax, lookup
+from lossary.array.primitives import along, log_odds, log_sigmoid, log_softmax, log_softmax_at, lookup
 from lossary.core.families import LikelihoodLoss
 from lossary.core.families.answer import Answer
 from lossary.core.families.classification import ClassBatch, class_vector
@@ -125,19 +125,23 @@ class LDAMLoss(LikelihoodLoss):
     max_margin: float = option(default=0.5, low=0)
     scale: float = option(default=30.0, above=0)
 
-    def log_p(self, batch: ClassBatch, index: Array | None) -> Array:
+    def log_p(self, batch: ClassBatch) -> Array:
+        # a logit that is less by m, the others as they were: log-odds that are less by m
         xp, axis, z = batch.xp, batch.axis, self.scale * batch.scores
         assert axis is not None
-        margins = class_vector(xp, self._margins(batch.classes), z)
-        if index is None:  # a logit that is less by m, the others as they were: log-odds that are less by m
-            return log_sigmoid(log_odds(z, axis) - along(xp, margins, rank(z), axis))
-        return log_softmax(add_at(z, index, axis, -lookup(margins, index)), axis)
+        return log_sigmoid(log_odds(z, axis) - along(xp, self._margins(batch), rank(z), axis))
 
-    def _margins(self, classes: int) -> list[float]:
+    def true_log_p(self, batch: ClassBatch, index: Array) -> Array:
+        assert batch.axis is not None
+        margins = lookup(self._margins(batch), index)
+        return log_softmax_at(batch.scores, index, batch.axis, scale=self.scale, less=margins)
+
+    def _margins(self, batch: ClassBatch) -> Array:
         """s·Δ of each class."""
-        counts = self.counts or (1.0,) * classes
+        counts = self.counts or (1.0,) * batch.classes
         fewest = min(counts)
-        return [self.scale * self.max_margin * (fewest / n) ** 0.25 for n in counts]
+        margins = [self.scale * self.max_margin * (fewest / n) ** 0.25 for n in counts]
+        return class_vector(batch.xp, margins, batch.scores)
 
 
 @loss(
@@ -175,10 +179,22 @@ class LogitAdjustedLoss(LikelihoodLoss):
     counts: Sequence[float] | None = option(default=None, above=0)
     tau: float = option(default=1.0)
 
-    def log_p(self, batch: ClassBatch, index: Array | None) -> Array:
-        if self.counts is None or self.tau == 0:
+    def log_p(self, batch: ClassBatch) -> Array:
+        prior = self._prior(batch)
+        if prior is None:
             return batch.log_p()
         assert batch.axis is not None
-        prior = class_vector(batch.xp, [self.tau * math.log(n) for n in self.counts], batch.scores)
-        shift = along(batch.xp, prior, rank(batch.scores), batch.axis)
-        return log_softmax(batch.scores + shift, batch.axis)
+        return log_softmax(batch.scores + along(batch.xp, prior, rank(batch.scores), batch.axis), batch.axis)
+
+    def true_log_p(self, batch: ClassBatch, index: Array) -> Array:
+        prior = self._prior(batch)
+        if prior is None:
+            return super().true_log_p(batch, index)
+        assert batch.axis is not None
+        return log_softmax_at(batch.scores, index, batch.axis, shift=prior)
+
+    def _prior(self, batch: ClassBatch) -> Array | None:
+        """τ ln π of each class, up to one number for all."""
+        if self.counts is None or self.tau == 0:
+            return None
+        return class_vector(batch.xp, [self.tau * math.log(n) for n in self.counts], batch.scores)

@@ -132,7 +132,7 @@ class BiTemperedLoss(LikelihoodLoss):
     t1: float = option(default=0.8, low=0, high=1)
     t2: float = option(default=1.2, low=1)
 
-    def log_p(self, batch: ClassBatch, index: Array | None) -> Array:
+    def log_p(self, batch: ClassBatch) -> Array:
         if self.t2 == 1:
             return batch.log_p()
         key = ("tempered", self.t2)
@@ -152,7 +152,7 @@ class BiTemperedLoss(LikelihoodLoss):
         if self.t1 == 1:
             return None  # Σ p = 1
         xp, r = batch.xp, 2.0 - self.t1
-        return (xp.sum(xp.exp(r * self.log_p(batch, None)), axis=batch.axis) - 1.0) / r
+        return (xp.sum(xp.exp(r * self.log_p(batch)), axis=batch.axis) - 1.0) / r
 
 
 def tempered_log_softmax(z: Array, axis: int, t: float) -> Array:
