@@ -174,9 +174,10 @@ class ArcFaceLoss(AngularLoss):
 
     Shapes: features (*, D) of any length, target (*) integers, prototypes (C, D); the unreduced loss is (*).
 
-    Elsewhere: insightface's `ArcFace` and `pytorch_metric_learning.losses.ArcFaceLoss` are `monotone=True`; the latter
-    has its margin in degrees (28.6) and owns the prototypes as columns. Both take the angle, or its
-    sine, from the cosine alone, which loses it near 0 and has no bound on the slope.
+    Elsewhere: `pytorch_metric_learning.losses.ArcFaceLoss` is `monotone=True`; it has its margin in degrees (28.6),
+    owns the prototypes as columns, and takes the angle from the cosine alone, which loses it near 0 and has no bound on
+    the slope. insightface's torch `ArcFace` has the value of eq. 3, but moves the angle outside the graph: its gradient
+    is that of a cosine less by a constant, as in `CosFaceLoss`. Its older versions are `monotone=True`.
 
     >>> import numpy as np, lossary
     >>> x, prototypes = np.array([[3.0, 0.0]]), np.array([[2.0, 0.0], [0.0, 1.0]])

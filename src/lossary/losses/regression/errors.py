@@ -31,8 +31,8 @@ class L1Loss(ResidualLoss):
 
     Shapes: prediction and target alike, any shape, in the target's unit; the unreduced loss has that shape and unit.
 
-    Elsewhere: `torch.nn.functional.l1_loss`, `optax.losses.l1_loss` (unreduced) and `keras.losses.MeanAbsoluteError`
-    give the same number for equal shapes; torch and Keras broadcast unequal ones, here they raise.
+    Elsewhere: `torch.nn.functional.l1_loss` and `keras.losses.MeanAbsoluteError` give the same number for equal shapes;
+    they broadcast unequal ones, here these raise.
 
     >>> import numpy as np, lossary
     >>> float(lossary.L1Loss()(np.array([1.0, 5.0]), np.array([0.0, 2.0])))
