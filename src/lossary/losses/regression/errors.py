@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from lossary.array.namespace import Array, Namespace, namespace
-from lossary.array.primitives import magnitude, power, sign, softplus, stop_gradient
+from lossary.array.primitives import magnitude, power, sign, sizes, softplus, stop_gradient
 from lossary.core.contract import Shape
 from lossary.core.families import ResidualLoss
 from lossary.core.families.elements import rank
@@ -136,7 +136,7 @@ class NormLoss(ResidualLoss):
     [5.0, 2.0]
     """
 
-    p: float = option(default=2.0, low=1)
+    p: float = option(default=2.0, low=1, high=math.inf)
 
     def unreduced(self, shape: Shape) -> Shape:
         return shape[:1] if len(shape) > 1 else ()
@@ -144,6 +144,8 @@ class NormLoss(ResidualLoss):
     def values(self, xp: Namespace, error: Array) -> Array:
         axes = tuple(range(1 if rank(error) > 1 else 0, rank(error)))
         size = magnitude(xp, error)
+        if 0 in sizes(error)[axes[0] if axes else 0 :]:
+            return xp.sum(size, axis=axes)  # vectors without elements: no library has the maximum of nothing
         if math.isinf(self.p):
             return xp.max(size, axis=axes)
         # a norm is m·‖e/m‖ for any m: with m its largest element no power overflows or vanishes, and the gradient
@@ -203,7 +205,7 @@ class HuberLoss(ResidualLoss):
     gives half of `MSELoss`; δ → 0 gives 0 (it is Huber/δ that goes to `L1Loss`, and that is `SmoothL1Loss`).
 
     Args:
-        delta: where the two branches meet, in the unit of the target.
+        delta: where the two branches meet, in the unit of the target; `math.inf` for nowhere.
 
     Shapes: prediction and target alike, any shape; the unreduced loss has that shape.
 
@@ -215,7 +217,7 @@ class HuberLoss(ResidualLoss):
     [0.5, 4.0]
     """
 
-    delta: float = option(default=1.0, above=0)
+    delta: float = option(default=1.0, above=0, high=math.inf)
 
     def values(self, xp: Namespace, error: Array) -> Array:
         if math.isinf(self.delta):
