@@ -216,7 +216,9 @@ class GHMLoss(BalancedLoss):
 
     def _bin(self, batch: ClassBatch) -> Array:
         xp, error = batch.xp, Scored(batch.xp, stop_gradient(batch.scores), batch.target).error
-        return xp.astype(xp.clip(xp.floor(xp.abs(error) * self.bins), min=0, max=self.bins - 1), xp.int32)
+        place = xp.abs(error) * self.bins
+        place = xp.where(place > 0, place, 0.0)  # NaN is in no bin, and as an integer would index anything
+        return xp.astype(xp.clip(xp.floor(place), max=self.bins - 1), xp.int32)
 
 
 @loss(

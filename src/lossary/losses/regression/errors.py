@@ -287,7 +287,7 @@ class QuantileLoss(ResidualLoss):
     quantile: float = option(default=0.5, above=0, below=1)
 
     def values(self, xp: Namespace, error: Array) -> Array:
-        short = xp.where(error < 0, -self.quantile * error, 0.0)
+        short = xp.where(error == 0, 0.0, -self.quantile * error)
         return xp.where(error > 0, (1.0 - self.quantile) * error, short)
 
     def slope(self, xp: Namespace, error: Array) -> Array:
@@ -319,7 +319,7 @@ class EpsilonInsensitiveLoss(ResidualLoss):
 
     def values(self, xp: Namespace, error: Array) -> Array:
         size = magnitude(xp, error)
-        return xp.where(size > self.epsilon, size - self.epsilon, 0.0)
+        return xp.where(size <= self.epsilon, 0.0, size - self.epsilon)
 
     def slope(self, xp: Namespace, error: Array) -> Array:
         return xp.where(xp.abs(error) > self.epsilon, sign(xp, error), 0.0)
