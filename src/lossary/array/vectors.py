@@ -53,14 +53,7 @@ def squared_distances(x: Array) -> Array:
     where the rows are one is its rounding error, and reads 0: two rows that differ by less than 1e-7 of their length.
     """
     if is_jax(x):
-        import jax
-
-        def definition(x: Array) -> Array:
-            return ((x[:, None, :] - x[None, :, :]) ** 2).sum(-1)
-
-        # float64 is rare there, and XLA fuses difference, square and sum; computed again in the backward pass, the
-        # differences are never kept
-        return jax.checkpoint(definition)(x)
+        return _differences_squared(x)  # float64 is rare there
     xp = namespace(x)
     if not (is_torch(x) and x.device.type == "mps"):
         x = xp.astype(x, xp.float64)
@@ -69,6 +62,17 @@ def squared_distances(x: Array) -> Array:
     distance = sums - 2.0 * inner_products(x, x)
     noise = 64 * (2.0**-52 if x.dtype == xp.float64 else 2.0**-23)
     return xp.where(distance <= noise * sums, 0.0, distance)
+
+
+def _differences_squared(x: Array) -> Array:
+    """‖x_i - x_j‖² in JAX, by the differences of one row at a time, which the backward pass computes again: XLA would
+    hold those of all pairs on a CPU, and take twenty times as long."""
+    import jax
+
+    def from_row(row: Array) -> Array:
+        return ((row - x) ** 2).sum(-1)
+
+    return jax.lax.map(jax.checkpoint(from_row), x)
 
 
 def group_sums(rows: Array, index: Array, groups: int) -> Array:
