@@ -70,9 +70,7 @@ def arrays(
     NumPy arrays may stand beside JAX and TensorFlow ones, as those libraries allow; torch refuses them, and so do we.
     """
     if not is_array(prediction):
-        raise TypeError(
-            f"{name}: `{of}` must be an array of torch, JAX, TensorFlow or NumPy; got {kind(prediction)}"
-        )
+        raise TypeError(f"{name}: `{of}` must be an array of torch, JAX, TensorFlow or NumPy; got {kind(prediction)}")
     library = kind(prediction)
     converted: dict[str, Array] = {}
     for argument, value in others.items():
@@ -83,8 +81,7 @@ def arrays(
         if kind(value) != library:
             if not is_numpy(value) or library == "torch":
                 raise TypeError(
-                    f"{name}: `{of}` is an array of {library} and `{argument}` of {kind(value)}; "
-                    "convert one of them"
+                    f"{name}: `{of}` is an array of {library} and `{argument}` of {kind(value)}; convert one of them"
                 )
             value = convert(value, prediction)
         converted[argument] = value
