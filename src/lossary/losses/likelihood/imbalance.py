@@ -129,8 +129,10 @@ class AsymmetricLoss(ForegroundMean, SigmoidLoss):
     Shapes: prediction and target alike; the target bool, integer 0/1 or soft in [0, 1], read as an expectation. The
     unreduced loss has that shape.
 
-    Elsewhere: the authors' `AsymmetricLoss` and timm's `AsymmetricLossMultiLabel` sum over everything
-    (`reduction="sum"`), hold the focal factor constant by default, and stop the gradient where p < 1e-8.
+    Elsewhere: the authors' `AsymmetricLoss` sums over everything (`reduction="sum"`), with the focal factor constant in
+    the gradient by default; timm's `AsymmetricLossMultiLabel` divides that sum by the number of samples and holds nothing constant
+    (older versions are like the authors'). Both take γ₊ = 1 by default, and stop the gradient where p < 1e-8. timm's
+    `AsymmetricLossSingleLabel` is a softmax loss, smoothed by .1.
 
     >>> import numpy as np, lossary
     >>> loss = lossary.AsymmetricLoss("multilabel", reduction="none")
