@@ -130,9 +130,9 @@ class AsymmetricLoss(ForegroundMean, SigmoidLoss):
     unreduced loss has that shape.
 
     Elsewhere: the authors' `AsymmetricLoss` sums over everything (`reduction="sum"`), with the focal factor constant in
-    the gradient by default; timm's `AsymmetricLossMultiLabel` divides that sum by the number of samples and holds nothing constant
-    (older versions are like the authors'). Both take γ₊ = 1 by default, and stop the gradient where p < 1e-8. timm's
-    `AsymmetricLossSingleLabel` is a softmax loss, smoothed by .1.
+    the gradient by default; timm's `AsymmetricLossMultiLabel` divides that sum by the number of samples and holds
+    nothing constant (older versions are like the authors'). Both take γ₊ = 1 by default, and stop the gradient where
+    p < 1e-8. timm's `AsymmetricLossSingleLabel` is a softmax loss, smoothed by .1.
 
     >>> import numpy as np, lossary
     >>> loss = lossary.AsymmetricLoss("multilabel", reduction="none")
