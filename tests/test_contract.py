@@ -77,6 +77,7 @@ CALLS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("no features", lambda: L.SupConLoss()(f(()), f((), int)), ValueError, ["prediction", "features along its last axis", "()"]),
     ("unknown argument", lambda: L.MSELoss()(f(1), f(1), weight=f(1)), TypeError, ["weight"]),
     ("normalizer without reduction", lambda: L.MSELoss(reduction="none")(f(1), f(1), normalizer=2), ValueError, ["normalizer", "reduction"]),
+    ("lengths of other sequences", lambda: L.CTCLoss()(f((2, 3, 4)), f((2, 1), int) + 1, lengths=f(1, int)), ValueError, ["`lengths` has shape (1,); expected (2,), a number for each sequence"]),
     ("negative normalizer", lambda: L.MSELoss()(f(1), f(1), normalizer=-2), ValueError, ["normalizer", "at least 0", "-2"]),
     ("normalizers", lambda: L.MSELoss()(f(2), f(2), normalizer=f(2)), ValueError, ["normalizer", "one number", "(2,)"]),
     ("normalizer of no kind", lambda: L.MSELoss()(f(2), f(2), normalizer=[2]), TypeError, ["normalizer", "a number or a 0-d array", "list"]),
