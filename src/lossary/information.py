@@ -116,7 +116,8 @@ def _distributions(name: str, axis: int, **given: Array) -> tuple[Namespace, lis
 
 def _unit(name: str, base: float) -> float:
     """The natural logarithm of the base."""
-    if not isinstance(base, (int, float)) or not (base > 0 and base != 1 and math.isfinite(base)):
+    number = isinstance(base, (int, float))  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not (number and base > 0 and base != 1 and math.isfinite(base)):
         raise ValueError(f"{name}: `base` must be above 0 and not 1, as 2 (bits), math.e (nats) or 10; got {base!r}")
     return math.log(base)
 
