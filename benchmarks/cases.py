@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 
 import lossary as L
 from benchmarks.contenders import Call, Contender, Ours
+from benchmarks.embedding import CLASSES, DIMENSION, as_columns, of_lengths
 
 Quantity = Literal["time/native", "time/peer", "saved", "saved beyond", "saved beyond/peer", "peak"]
 
@@ -18,7 +20,7 @@ Quantity = Literal["time/native", "time/peer", "saved", "saved beyond", "saved b
 class Inputs:
     """Random predictions and targets of a seed, the same for all contenders of a case."""
 
-    kind: Literal["classes", "binary", "soft binary", "distributions", "boxes", "elements"]
+    kind: Literal["classes", "binary", "soft binary", "distributions", "boxes", "features", "elements"]
     shape: tuple[int, ...]  # of the prediction
 
     @property
@@ -39,6 +41,8 @@ class Inputs:
             target = torch.rand(shape, generator=generator)
         elif self.kind == "distributions":
             target = torch.softmax(torch.randn(shape, generator=generator), 1)
+        elif self.kind == "features":
+            target = torch.arange(shape[0]) // 4  # four of each class
         elif self.kind == "boxes":
             prediction, target = (self._boxes(shape, generator) for _ in range(2))
         else:
@@ -118,6 +122,14 @@ def torchvision(name: str, form: Literal["labels", "float"] = "labels", **option
     return Call(f"torchvision.ops.{name}", {"reduction": "mean", **options}, form)
 
 
+def pml(name: str, after: Callable[[Any], Any] | None = None, **options: object) -> Call:
+    return Call(f"pytorch_metric_learning.losses.{name}", options, after=after)
+
+
+def by_hand(name: str, **options: object) -> Call:
+    return Call(f"benchmarks.embedding.{name}", options)
+
+
 CE = F("cross_entropy")
 BCE = F("binary_cross_entropy_with_logits", "float")
 SOFTMAX = {"softmax": True, "to_onehot_y": True}
@@ -168,7 +180,7 @@ BOXES = (
 
 SEGMENTATION, BINARY_MASKS, VOCABULARY = "segmentation", "binary masks", "1,000 classes"
 VOLUMES, PAIRS, ELEMENTS, DIVERGENCE = "volumes", "boxes", "elements", "distributions"
-OUTLINES = "outlines"
+OUTLINES, FEATURES = "outlines", "features"
 
 IMAGES = Inputs("classes", (4, 19, 256, 256))
 MASKS, SOFT_MASKS = Inputs("binary", (4, 1, 512, 512)), Inputs("soft binary", (4, 1, 512, 512))
@@ -422,6 +434,37 @@ CASES = (
         Inputs("distributions", (16384, 100)),
         Ours(L.KLDivLoss()),
         Call("torch.nn.functional.kl_div", {"reduction": "batchmean"}, before=lambda z: torch.log_softmax(z, 1)),
+    ),
+    Case(
+        FEATURES,
+        f"arcface of {CLASSES:,} classes",
+        Inputs("features", (512, DIMENSION)),
+        Ours(L.ArcFaceLoss(), "prototypes"),
+        by_hand("ArcFace", margin=0.5, scale=64.0),
+        (pml("ArcFaceLoss", as_columns, num_classes=CLASSES, embedding_size=DIMENSION, margin=math.degrees(0.5)),),
+    ),
+    Case(
+        FEATURES,
+        "supcon",
+        Inputs("features", (1024, 128)),
+        Ours(L.SupConLoss()),
+        by_hand("supcon", temperature=0.1),
+        (pml("SupConLoss", temperature=0.1),),
+    ),
+    Case(
+        FEATURES,
+        "triplet, hard",
+        Inputs("features", (1024, 128)),
+        Ours(L.TripletLoss(margin=0.2, mining="hard", squared=False)),
+        by_hand("hard_triplets", margin=0.2),
+    ),
+    Case(
+        FEATURES,
+        "triplet, all",
+        Inputs("features", (256, 128)),
+        Ours(L.TripletLoss(margin=0.2, mining="all", squared=False)),
+        by_hand("all_triplets", margin=0.2),
+        (pml("TripletMarginLoss", of_lengths, margin=0.2),),
     ),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
@@ -11,8 +12,11 @@ from typing import Any, Literal
 import torch
 
 import lossary
+from benchmarks.embedding import prototypes
 
 Evaluate = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+SHORT = {"segmentation_models_pytorch": "smp", "torch": "F", "pytorch_metric_learning": "pml", "benchmarks": "by hand"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +24,7 @@ class Ours:
     """A loss of this library."""
 
     loss: lossary.Loss
+    vectors: str | None = None  # what the loss calls the prototypes that it is given
 
     library = "lossary"
 
@@ -35,7 +40,9 @@ class Ours:
         return target
 
     def make(self) -> Evaluate:
-        return self.loss
+        if self.vectors is None:
+            return self.loss
+        return functools.partial(self.loss, **{self.vectors: prototypes()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Call:
     form: Literal["labels", "channel", "float"] = "labels"
     factor: float = 1.0  # ours over theirs, where the two differ by a documented constant
     before: Callable[[torch.Tensor], torch.Tensor] | None = None  # done to the prediction, inside the clock
+    after: Callable[[Any], Any] | None = None  # done to the loss that was made of a class
 
     @property
     def library(self) -> str:
@@ -57,7 +65,7 @@ class Call:
 
     @property
     def name(self) -> str:
-        short = {"segmentation_models_pytorch": "smp", "torch": "F"}.get(self.library, self.library)
+        short = SHORT.get(self.library, self.library)
         return f"{short}.{self.path.rpartition('.')[2]}"
 
     @property
@@ -75,6 +83,7 @@ class Call:
         options, before = dict(self.options), self.before
         if isinstance(made, type):
             made, options = made(**options), {}
+            made = made if self.after is None else self.after(made)
         if before is None:
             return lambda prediction, target: made(prediction, target, **options)
         return lambda prediction, target: made(before(prediction), target, **options)

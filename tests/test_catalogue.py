@@ -10,6 +10,7 @@ import json
 import math
 import pickle
 import pkgutil
+import re
 import subprocess
 import sys
 
@@ -22,6 +23,7 @@ from inputs import variants
 from lossary.checker.draws import draw
 from lossary.core.catalogue import register
 from lossary.core.loss import Facts, Loss
+from lossary.views.description import describe
 
 ALL = [loss for cls in L.catalogue() for loss in variants(cls)]
 
@@ -59,6 +61,15 @@ def test_docstring_says_what_a_reader_needs(cls: type[Loss]) -> None:
         assert name in text
     assert cls.facts.source
     assert cls.facts.span[0] < cls.facts.span[1]
+
+
+@pytest.mark.parametrize("cls", L.catalogue(), ids=lambda cls: cls.__name__)
+def test_every_option_has_a_meaning_of_its_own(cls: type[Loss]) -> None:
+    """A line about several arguments at once does not hide what the family says of one."""
+    meanings = {option.name: option.meaning for option in describe(cls).options}
+    assert all(meanings.values())
+    for shared, words in (("ignore_index", "label"), ("class_weight", "per (class|bin)")):
+        assert shared not in meanings or re.search(words, meanings[shared])
 
 
 def test_catalogue_holds_the_losses_of_the_losses_modules() -> None:

@@ -70,6 +70,7 @@ CALLS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("a label without prototype", lambda: L.CosFaceLoss()(f((2, 3)), f(2, int) + 4, prototypes=f((4, 3))), ValueError, ["label 4 at [0] is not in [0, 3]"]),
     ("weights of other classes", lambda: L.CenterLoss(class_weight=(1, 2))(f((2, 3)), f(2, int), centers=f((4, 3))), ValueError, ["class_weight", "2 numbers", "4 classes"]),
     ("negative annealing", lambda: L.SphereFaceLoss()(f((2, 3)), f(2, int), prototypes=f((4, 3)), annealing=-1), ValueError, ["annealing", "at least 0", "-1"]),
+    ("endless annealing", lambda: L.SphereFaceLoss()(f((2, 3)), f(2, int), prototypes=f((4, 3)), annealing=math.inf), ValueError, ["annealing", "finite", "inf"]),
     ("annealing by sample", lambda: L.SphereFaceLoss()(f((2, 3)), f(2, int), prototypes=f((4, 3)), annealing=f(2)), ValueError, ["annealing", "one number", "(2,)"]),
     ("integer prototypes", lambda: L.ArcFaceLoss()(f((2, 3)), f(2, int), prototypes=f((4, 3), int)), TypeError, ["prototypes", "floating"]),
     ("labels of features", lambda: L.SupConLoss()(f((2, 3)), f(3, int)), ValueError, ["target", "(3,)", "(2,)"]),
@@ -77,6 +78,10 @@ CALLS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("no features", lambda: L.SupConLoss()(f(()), f((), int)), ValueError, ["prediction", "features along its last axis", "()"]),
     ("unknown argument", lambda: L.MSELoss()(f(1), f(1), weight=f(1)), TypeError, ["weight"]),
     ("normalizer without reduction", lambda: L.MSELoss(reduction="none")(f(1), f(1), normalizer=2), ValueError, ["normalizer", "reduction"]),
+    ("lengths of other sequences", lambda: L.CTCLoss()(f((2, 3, 4)), f((2, 1), int) + 1, lengths=f(1, int)), ValueError, ["`lengths` has shape (1,); expected (2,), a number for each sequence"]),
+    ("negative normalizer", lambda: L.MSELoss()(f(1), f(1), normalizer=-2), ValueError, ["normalizer", "at least 0", "-2"]),
+    ("normalizers", lambda: L.MSELoss()(f(2), f(2), normalizer=f(2)), ValueError, ["normalizer", "one number", "(2,)"]),
+    ("normalizer of no kind", lambda: L.MSELoss()(f(2), f(2), normalizer=[2]), TypeError, ["normalizer", "a number or a 0-d array", "list"]),
     ("statistics without reduction", lambda: L.MSELoss(reduction="none").statistics(f(1), f(1)), ValueError, ["statistics", "reduction='none'"]),
     ("a sum of nothing", lambda: L.SumLoss(()), ValueError, ["at least one"]),
     ("normalizer of a sum", lambda: (L.L1Loss() + L.MSELoss())(f(1), f(1), normalizer=2), ValueError, ["denominator"]),
@@ -88,8 +93,11 @@ OPTIONS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("at an open bound", lambda: L.HuberLoss(delta=0), ValueError, ["`delta` must be above 0; got 0"]),
     ("above the domain", lambda: L.BCELoss(label_smoothing=1.0), ValueError, ["`label_smoothing`", "[0, 1)", "1.0"]),
     ("not a number", lambda: L.FocalLoss("binary", gamma=float("nan")), ValueError, ["gamma", "nan"]),
-    ("a string", lambda: L.HuberLoss(delta="1"), ValueError, ["delta", "'1'"]),
-    ("a bool", lambda: L.HuberLoss(delta=True), TypeError, ["delta", "True"]),
+    ("a string", lambda: L.HuberLoss(delta="1"), ValueError, ["`delta` must be a number above 0; got '1'"]),
+    ("a bool", lambda: L.HuberLoss(delta=True), TypeError, ["`delta` must be a number above 0; got True"]),
+    ("an infinite number", lambda: L.FocalLoss("binary", gamma=math.inf), ValueError, ["`gamma` must be at least 0, and not infinite; got inf"]),
+    ("an infinite count", lambda: L.LogitAdjustedLoss(counts=(1, math.inf)), ValueError, ["`counts[1]` must be above 0, and not infinite; got inf"]),
+    ("an array of weights", lambda: L.CrossEntropyLoss(class_weight=torch.ones(2)), TypeError, ["class_weight", "a sequence of numbers", "tolist()"]),
     ("no bool", lambda: L.DiceLoss("binary", squared=2), ValueError, ["squared", "2"]),
     ("unknown choice", lambda: L.MSELoss(reduction="avg"), ValueError, ["reduction", "'mean'", "'weighted_mean'", "'avg'"]),
     ("unknown task", lambda: L.FocalLoss("multi"), ValueError, ["task", "'multiclass'", "'multi'"]),
@@ -112,7 +120,7 @@ OPTIONS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("Dice without smooth in a logarithm", lambda: L.ExpLogLoss("binary", smooth=0), ValueError, ["smooth", "above 0"]),
     ("frequencies of a binary task", lambda: L.ExpLogLoss("binary", counts=(1, 2, 3)), ValueError, ["counts", "two numbers", "3"]),
     ("class list of a binary compound", lambda: L.UnifiedFocalLoss("binary", classes=(0,)), ValueError, ["classes", "binary"]),
-    ("half an angle", lambda: L.LargeMarginSoftmaxLoss(margin=2.5), ValueError, ["margin", "at least 1", "2.5"]),
+    ("half an angle", lambda: L.LargeMarginSoftmaxLoss(margin=2.5), ValueError, ["`margin` must be an integer at least 1; got 2.5"]),
     ("no temperature", lambda: L.SupConLoss(temperature=0), ValueError, ["temperature", "above 0", "0"]),
     ("unknown triplets", lambda: L.TripletLoss(mining="easy"), ValueError, ["mining", "'semihard'", "'easy'"]),
     ("missing task", lambda: L.create("focal"), ValueError, ["task"]),
@@ -130,7 +138,7 @@ def outside(domain: Domain) -> list[float]:
         bad += [domain.low - 1e-3] + [domain.low] * domain.above
     if math.isfinite(domain.high):
         bad += [domain.high + 1e-3] + [domain.high] * domain.below
-    return bad
+    return bad + [end for end in (-math.inf, math.inf) if end not in domain]
 
 
 CHECKED: list[tuple[str, Callable[[], Any], list[str]]] = [
@@ -156,6 +164,7 @@ CHECKED: list[tuple[str, Callable[[], Any], list[str]]] = [
     ("heat above 1", lambda: L.AdaptiveWingLoss()(f(1), f(1) + 2), ["target", "[0, 1]", "2 at [0]"]),
     ("negative count", lambda: L.PoissonNLLLoss()(f(1), f(1) - 1), ["target", "at least 0", "-1 at [0]"]),
     ("negative variance", lambda: L.GaussianNLLLoss()(f(1), f(1), variance=f(1) - 1), ["variance", "at least 0", "-1 at [0]"]),
+    ("negative annealing in an array", lambda: L.SphereFaceLoss()(f((2, 3)), f(2, int), prototypes=f((4, 3)), annealing=np.array(-1.0)), ["annealing", "at least 0", "-1"]),
     ("negative distribution", lambda: L.KLDivLoss()(f((1, 2)), np.array([[-0.5, 1.5]])), ["target", "distribution"]),
 ]
 
@@ -235,6 +244,15 @@ def test_good_values_pass_the_checks() -> None:
                 for dense in {False, takes_dense(loss) and loss.ignore_index is None}:
                     batch = draw(loss, dense=dense)
                     loss(batch.prediction, batch.target, **batch.keywords)
+
+
+def test_numpy_numbers_stand_beside_any_array() -> None:
+    x, y, prototypes = torch.ones(2, 3), torch.zeros(2, dtype=torch.int64), torch.eye(3)
+    loss = L.SphereFaceLoss(margin=2)
+    for number in (2, 2.0, np.float32(2), np.float64(2), np.array(2.0)):
+        assert L.MSELoss()(x, x + 1, normalizer=number) == 3
+    for number in (2, np.float32(2), np.float64(2), torch.tensor(2.0)):
+        assert loss(x, y, prototypes=prototypes, annealing=number) == loss(x, y, prototypes=prototypes, annealing=2.0)
 
 
 def test_checks_end_with_their_block() -> None:

@@ -130,7 +130,8 @@ def test_impossible_outcomes() -> None:
     assert information.kl_divergence(certain, other) == math.inf
     assert information.cross_entropy(certain, other) == math.inf
     assert information.kl_divergence(certain, certain) == 0
-    assert information.entropy(certain) == 0
+    for nothing in (information.entropy(certain), information.cross_entropy(certain, certain)):
+        assert str(float(nothing)) == "0.0"  # and not -0.0
     p = torch.tensor([1.0, 0.0], requires_grad=True)
     information.entropy(p).backward()
     assert torch.isfinite(p.grad).all()
@@ -140,6 +141,12 @@ def test_information_says_what_is_wrong() -> None:
     p = np.array([0.5, 0.5])
     with pytest.raises(ValueError, match=r"^entropy: `base` must be above 0 and not 1.*got 1"):
         information.entropy(p, base=1)
+    with pytest.raises(ValueError, match=r"^entropy: `base` must be above 0 and not 1.*got '2'"):
+        information.entropy(p, base="2")
+    with pytest.raises(ValueError, match=r"^entropy: `p` has shape \(2,\), which has no axis 1"):
+        information.entropy(p, axis=1)
+    with pytest.raises(TypeError, match=r"^cross_entropy: `q` must be an array like `p` \(numpy\); got list"):
+        information.cross_entropy(p, [0.5, 0.5])
     with pytest.raises(ValueError, match=r"kl_divergence: `p` has shape \(2,\) and `q` \(3,\)"):
         information.kl_divergence(p, np.full(3, 1 / 3))
     with pytest.raises(TypeError, match="`p` must be floating"):

@@ -15,7 +15,17 @@ from frameworks import RUN, tensors, to_numpy
 from inputs import defaults
 from lossary.checker.draws import draw, unreduced_shape
 from lossary.checker.engines import Batch
-from lossary.core.families import BoxLoss, ClassificationLoss, NamedSumLoss, SigmoidLoss
+from lossary.core.families import (
+    BoxLoss,
+    ClassificationLoss,
+    DivergenceLoss,
+    EmbeddingLoss,
+    LikelihoodLoss,
+    MarginLoss,
+    NamedSumLoss,
+    PointwiseLoss,
+    SigmoidLoss,
+)
 from lossary.core.loss import Loss
 
 DEFAULTS = defaults()
@@ -75,6 +85,26 @@ def test_masked_nan_leaves_no_gradient(loss: Loss, framework: str) -> None:
     np.testing.assert_allclose(to_numpy(value), to_numpy(clean), rtol=1e-6)
     np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-7)
     assert (gradient[~where] == 0).all()
+
+
+PLACE_BY_PLACE = (PointwiseLoss, MarginLoss, LikelihoodLoss, SigmoidLoss, DivergenceLoss, EmbeddingLoss)
+# the zero-one loss calls an answer that is none wrong; the primitive `sqrt` still makes 0 of Charbonnier's NaN
+UNSEEN = (lossary.ZeroOneLoss, lossary.CharbonnierLoss)
+SEEN = [x for x in DEFAULTS if isinstance(x, PLACE_BY_PLACE) and not isinstance(x, UNSEEN)]
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+@pytest.mark.parametrize("loss", SEEN, ids=repr)
+def test_a_nan_that_counts_is_seen(loss: Loss, library: str) -> None:
+    """What a model says when it has diverged must not read as a small loss, nor as a class or bin of any number."""
+    batch = draw(loss)
+    batch.prediction[(0,) * batch.prediction.ndim] = np.nan
+    with np.errstate(invalid="ignore"):
+        if library == "numpy":
+            value = loss(batch.prediction, batch.target, **batch.keywords)
+        else:
+            value, _ = RUN["torch"](loss, batch, "float32")
+    assert not np.isfinite(to_numpy(value))
 
 
 @pytest.mark.parametrize("task", ["binary", "multilabel"])

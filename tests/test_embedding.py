@@ -290,6 +290,27 @@ def test_no_array_is_larger_than_two_entries_a_pair(loss: Loss) -> None:
     assert max(kept) <= max(2 * rows * rows, rows * width)
 
 
+@pytest.mark.parametrize("loss", PAIRS, ids=repr)
+def test_no_array_of_jax_is_larger_either(loss: Loss) -> None:
+    """Not even inside the program of value and gradient: XLA does not fuse all of it on a CPU."""
+    import jax
+
+    rows, width = 48, 200
+    features, labels = np.ones((rows, width), "float32"), np.arange(rows) % 6
+
+    def sizes_in(program: Any) -> Any:
+        for equation in program.eqns:
+            yield from (math.prod(out.aval.shape) for out in equation.outvars)
+            for parameter in equation.params.values():
+                if hasattr(parameter, "jaxpr") or hasattr(parameter, "eqns"):
+                    yield from sizes_in(getattr(parameter, "jaxpr", parameter))
+
+    program = jax.make_jaxpr(jax.value_and_grad(lambda x: loss(x, jax.numpy.asarray(labels))))(features)
+    found = list(sizes_in(program.jaxpr))
+    assert len(found) > 20
+    assert max(found) <= max(2 * rows * rows, rows * width)
+
+
 # --- the rule of the centres ------------------------------------------------------------------------------------------
 
 

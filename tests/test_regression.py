@@ -123,6 +123,8 @@ def test_norm_is_that_of_each_sample(p: float) -> None:
     np.testing.assert_allclose(loss(x, np.zeros_like(x)), expected, rtol=1e-12)
     np.testing.assert_allclose(loss(x[0], np.zeros((3, 2))), np.linalg.norm(x[0], ord=p, axis=1), rtol=1e-12)
     assert loss(x[0, :, 0], np.zeros(3)) == pytest.approx(np.linalg.norm(x[0, :, 0], ord=p), rel=1e-12)
+    for nothing in (np.zeros((4, 0)), torch.zeros(4, 0)):
+        assert loss(nothing, nothing).tolist() == [0, 0, 0, 0]
     for size in (1e-30, 1e30):  # squares of these vanish or overflow in float32
         tensor = torch.tensor(size * x, dtype=torch.float32, requires_grad=True)
         value = loss(tensor, torch.zeros_like(tensor))

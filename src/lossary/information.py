@@ -29,8 +29,8 @@ from __future__ import annotations
 
 import math
 
-from lossary.array.namespace import Array, Namespace, is_array, kind
-from lossary.array.primitives import apply_where
+from lossary.array.namespace import Array, Namespace
+from lossary.array.primitives import apply_where, sizes
 from lossary.core import contract
 
 
@@ -44,7 +44,7 @@ def entropy(p: Array, *, base: float = 2, axis: int = -1) -> Array:
     True
     """
     xp, (p,) = _distributions("entropy", axis, p=p)
-    return -xp.sum(_weigh(xp, p, _log(xp, p)), axis=axis) / _unit("entropy", base)
+    return _minus_sum(xp, _weigh(xp, p, _log(xp, p)), axis) / _unit("entropy", base)
 
 
 def cross_entropy(p: Array, q: Array, *, base: float = 2, axis: int = -1) -> Array:
@@ -57,7 +57,7 @@ def cross_entropy(p: Array, q: Array, *, base: float = 2, axis: int = -1) -> Arr
     2.0
     """
     xp, (p, q) = _distributions("cross_entropy", axis, p=p, q=q)
-    return -xp.sum(_weigh(xp, p, _log(xp, q)), axis=axis) / _unit("cross_entropy", base)
+    return _minus_sum(xp, _weigh(xp, p, _log(xp, q)), axis) / _unit("cross_entropy", base)
 
 
 def kl_divergence(p: Array, q: Array, *, base: float = 2, axis: int = -1) -> Array:
@@ -102,10 +102,11 @@ def _distributions(name: str, axis: int, **given: Array) -> tuple[Namespace, lis
     q may be a code, whose 2^-length sum to less than 1, so it is not checked.
     """
     first = given["p"]
-    if not is_array(first):
-        raise TypeError(f"{name}: `p` must be an array of torch, JAX, TensorFlow or NumPy; got {kind(first)}")
-    xp, others = contract.arrays(name, first, **{argument: x for argument, x in given.items() if argument != "p"})
+    xp, others = contract.arrays(name, first, "p", **{argument: x for argument, x in given.items() if argument != "p"})
     dtype = contract.compute_dtype(name, xp, first, "p")
+    shape = sizes(first)
+    if not -len(shape) <= axis < len(shape):
+        raise ValueError(f"{name}: `p` has shape {shape}, which has no axis {axis} (`axis`) for the outcomes")
     for argument, x in others.items():
         contract.same_shape(name, first, x, argument, of="p")
     if contract.checking(first):
@@ -115,8 +116,9 @@ def _distributions(name: str, axis: int, **given: Array) -> tuple[Namespace, lis
 
 def _unit(name: str, base: float) -> float:
     """The natural logarithm of the base."""
-    if not (base > 0 and base != 1 and math.isfinite(base)):
-        raise ValueError(f"{name}: `base` must be above 0 and not 1, as 2 (bits), math.e (nats) or 10; got {base}")
+    number = isinstance(base, (int, float))  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not (number and base > 0 and base != 1 and math.isfinite(base)):
+        raise ValueError(f"{name}: `base` must be above 0 and not 1, as 2 (bits), math.e (nats) or 10; got {base!r}")
     return math.log(base)
 
 
@@ -127,3 +129,7 @@ def _log(xp: Namespace, x: Array) -> Array:
 def _weigh(xp: Namespace, p: Array, x: Array) -> Array:
     """p·x, and 0 where p is 0, whatever x is."""
     return p * xp.where(p > 0, x, 0.0)
+
+
+def _minus_sum(xp: Namespace, x: Array, axis: int) -> Array:
+    return 0.0 - xp.sum(x, axis=axis)  # where there is nothing to tell, that is 0 and not -0

@@ -107,3 +107,13 @@ def test_hausdorff_by_erosion_of_volumes():
     ours = L.HausdorffErosionLoss("multiclass", classes="all", erosion="mean")
     theirs = kornia.HausdorffERLoss3D().double()
     same(lambda z: ours(3 * z, t), lambda z: theirs(torch.softmax(3 * z, 1), t.unsqueeze(1)), z, rtol=1e-6)
+
+
+@pytest.mark.parametrize("ours", [L.KLDivLoss, L.JSDivLoss])
+def test_divergences_of_maps(ours):
+    """Each map (H, W) is a distribution."""
+    z, _ = images()
+    p, t = (torch.softmax(x.flatten(2), -1) for x in (z, z.flip(0)))
+    theirs = {L.KLDivLoss: kornia.kl_div_loss_2d, L.JSDivLoss: kornia.js_div_loss_2d}[ours]
+    loss = ours(prediction_form="probs", class_axis=-1)
+    same(lambda p: loss(p, t), lambda p: theirs(p.reshape(z.shape), t.reshape(z.shape)), p)

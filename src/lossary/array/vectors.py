@@ -47,28 +47,32 @@ def inner_products(a: Array, b: Array) -> Array:
 
 
 def squared_distances(x: Array) -> Array:
-    """‖x_i - x_j‖² of all pairs of rows, exactly 0 for equal ones; in float64 where the library and device have it.
+    """‖x_i - x_j‖² of all pairs of rows, exactly 0 for equal ones; by float64 where library and device have it.
 
     ‖x_i‖² + ‖x_j‖² - 2 x_i·x_j loses half of the digits of a distance, so it is taken in twice as many. What is left
     where the rows are one is its rounding error, and reads 0: two rows that differ by less than 1e-7 of their length.
     """
     if is_jax(x):
-        import jax
-
-        def definition(x: Array) -> Array:
-            return ((x[:, None, :] - x[None, :, :]) ** 2).sum(-1)
-
-        # float64 is rare there, and XLA fuses difference, square and sum; computed again in the backward pass, the
-        # differences are never kept
-        return jax.checkpoint(definition)(x)
-    xp = namespace(x)
+        return _differences_squared(x)  # float64 is rare there
+    xp, dtype = namespace(x), x.dtype
     if not (is_torch(x) and x.device.type == "mps"):
         x = xp.astype(x, xp.float64)
     square = xp.sum(x * x, axis=1)
     sums = xp.expand_dims(square, axis=1) + xp.expand_dims(square, axis=0)
     distance = sums - 2.0 * inner_products(x, x)
     noise = 64 * (2.0**-52 if x.dtype == xp.float64 else 2.0**-23)
-    return xp.where(distance <= noise * sums, 0.0, distance)
+    return xp.astype(xp.where(distance <= noise * sums, 0.0, distance), dtype)
+
+
+def _differences_squared(x: Array) -> Array:
+    """‖x_i - x_j‖² in JAX, by the differences of one row at a time, which the backward pass computes again: XLA would
+    hold those of all pairs on a CPU, and take twenty times as long."""
+    import jax
+
+    def from_row(row: Array) -> Array:
+        return ((row - x) ** 2).sum(-1)
+
+    return jax.lax.map(jax.checkpoint(from_row), x)
 
 
 def group_sums(rows: Array, index: Array, groups: int) -> Array:

@@ -61,27 +61,27 @@ def checking(x: Array) -> bool:
 # --- arrays ----------------------------------------------------------------------------------------------------------
 
 
-def arrays(name: str, prediction: Array, **others: Array | None) -> tuple[Namespace, dict[str, Array]]:
-    """The namespace of the prediction, and the other arrays of the call in its library.
+def arrays(
+    name: str, prediction: Array, of: str = "prediction", **others: Array | None
+) -> tuple[Namespace, dict[str, Array]]:
+    """The namespace of the prediction (`of` is what the caller calls it), and the other arrays of the call in its
+    library.
 
     NumPy arrays may stand beside JAX and TensorFlow ones, as those libraries allow; torch refuses them, and so do we.
     """
     if not is_array(prediction):
-        raise TypeError(
-            f"{name}: `prediction` must be an array of torch, JAX, TensorFlow or NumPy; got {kind(prediction)}"
-        )
+        raise TypeError(f"{name}: `{of}` must be an array of torch, JAX, TensorFlow or NumPy; got {kind(prediction)}")
     library = kind(prediction)
     converted: dict[str, Array] = {}
     for argument, value in others.items():
         if value is None:
             continue
         if not is_array(value):
-            raise TypeError(f"{name}: `{argument}` must be an array like `prediction` ({library}); got {kind(value)}")
+            raise TypeError(f"{name}: `{argument}` must be an array like `{of}` ({library}); got {kind(value)}")
         if kind(value) != library:
             if not is_numpy(value) or library == "torch":
                 raise TypeError(
-                    f"{name}: `prediction` is an array of {library} and `{argument}` of {kind(value)}; "
-                    "convert one of them"
+                    f"{name}: `{of}` is an array of {library} and `{argument}` of {kind(value)}; convert one of them"
                 )
             value = convert(value, prediction)
         converted[argument] = value

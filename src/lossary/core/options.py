@@ -50,22 +50,23 @@ REQUIRED = dataclasses.MISSING
 def option(
     *,
     default: Any = REQUIRED,
-    low: float = -math.inf,
-    high: float = math.inf,
+    low: float | None = None,
+    high: float | None = None,
     above: float | None = None,
     below: float | None = None,
     kw_only: bool = True,
     init: bool = True,
 ) -> Any:
     """A field of a loss. `low` and `high` are the least and greatest value; `above` and `below` exclude the bound.
+    Infinity is no value of an option, unless it is named as a bound.
 
     An option with `init=False` is fixed: its family knows it as an option, this loss has only one value of it.
     """
     domain = Domain(
-        low=low if above is None else above,
-        high=high if below is None else below,
-        above=above is not None,
-        below=below is not None,
+        low=next((bound for bound in (above, low) if bound is not None), -math.inf),
+        high=next((bound for bound in (below, high) if bound is not None), math.inf),
+        above=above is not None or low is None,
+        below=below is not None or high is None,
     )
     return dataclasses.field(default=default, kw_only=kw_only, init=init, repr=init, metadata={"domain": domain})
 
@@ -96,13 +97,13 @@ def clean(name: str, value: Any, annotation: Any, domain: Domain) -> Any:
     if isinstance(value, str) or (literals and kinds == (annotation,)):
         if value in literals:
             return value
-        raise ValueError(f"`{name}` must be {_expected(kinds, literals, domain)}; got {value!r}")
+        raise ValueError(f"`{name}` must be {_expected(kinds, literals, domain, named=True)}; got {value!r}")
     if isinstance(value, (np.ndarray, np.generic)):
         value = cast("Any", value).tolist()  # Python numbers, in lists
     if isinstance(value, bool):
         if bool in kinds:
             return value
-        raise TypeError(f"`{name}` must be {_expected(kinds, literals, domain)}; got {value!r}")
+        raise TypeError(f"`{name}` must be {_expected(kinds, literals, domain, named=True)}; got {value!r}")
     for kind in kinds:
         if typing.get_origin(kind) in (Sequence, tuple) and isinstance(value, Sequence):
             item = typing.get_args(kind)[0]
@@ -116,14 +117,17 @@ def clean(name: str, value: Any, annotation: Any, domain: Domain) -> Any:
             number = float(value) if float in kinds else int(float(value))
             if number in domain:
                 return number
-        raise ValueError(f"`{name}` must be {_expected(kinds, literals, domain)}; got {value!r}")
-    raise TypeError(
-        f"`{name}` must be {_expected(kinds, literals, domain)}; got {value!r} of type {type(value).__name__}"
-    )
+        expected = _expected(kinds, literals, domain, named=not (whole or float in kinds))
+        also = ", and not infinite" if math.isinf(value) else ""
+        raise ValueError(f"`{name}` must be {expected}{also}; got {value!r}")
+    expected, cure = _expected(kinds, literals, domain, named=True), ""
+    if hasattr(value, "tolist"):
+        cure = ". Options hold plain numbers: pass its `tolist()`"
+    raise TypeError(f"`{name}` must be {expected}; got {value!r} of type {type(value).__name__}{cure}")
 
 
-def _expected(kinds: tuple[Any, ...], literals: tuple[Any, ...], domain: Domain) -> str:
-    """What an option takes, in words."""
+def _expected(kinds: tuple[Any, ...], literals: tuple[Any, ...], domain: Domain, named: bool = False) -> str:
+    """What an option takes, in words; `named` says what kind of number too, for who gave another kind of thing."""
     parts: list[str] = []
     if literals:
         parts.append("one of " + ", ".join(repr(c) for c in literals))
@@ -131,8 +135,10 @@ def _expected(kinds: tuple[Any, ...], literals: tuple[Any, ...], domain: Domain)
         if kind is bool:
             parts.append("True or False")
         elif kind in (int, float):
-            article = "an integer" if kind is int else "a number"
-            parts.append(str(domain) if math.isfinite(domain.low) or math.isfinite(domain.high) else article)
+            words = [str(domain)] if math.isfinite(domain.low) or math.isfinite(domain.high) else []
+            if named or not words:
+                words.insert(0, "an integer" if kind is int else "a number")
+            parts.append(" ".join(words))
         elif typing.get_origin(kind) in (Sequence, tuple):
             item = "integers" if typing.get_args(kind)[0] is int else "numbers"
             parts.append(f"a sequence of {item}")

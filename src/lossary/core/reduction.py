@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from lossary.array.namespace import Array, Namespace, eager, namespace
-from lossary.array.primitives import size, total
+from lossary.array.namespace import Array, Namespace, eager, is_array, is_numpy, kind, namespace
+from lossary.array.primitives import size, sizes, total
 
 Reduction = Literal["mean", "weighted_mean", "sum", "none"]
 Empty = Literal["zero", "nan", "raise"]
@@ -62,7 +62,9 @@ def finalize_mean(
 ) -> Array:
     """total / count, with `normalizer` in place of the count, and the policy `empty` where the denominator is 0."""
     numerator = statistics.total
-    if normalizer is None and reduction == "sum":
+    if normalizer is not None:
+        normalizer = _checked_normalizer(name, normalizer)
+    elif reduction == "sum":
         return numerator
     xp = namespace(numerator)
     denominator = statistics.count if normalizer is None else normalizer + xp.zeros_like(numerator)
@@ -75,3 +77,17 @@ def finalize_mean(
     # traced code cannot raise: there "raise" gives NaN, which is as loud as it can be
     fill = 0.0 if empty == "zero" else float("nan")
     return xp.where(usable, numerator / xp.where(usable, denominator, 1.0), fill)
+
+
+def _checked_normalizer(name: str, normalizer: Any) -> Any:
+    """A number, at least 0, or a 0-d array, whose value is not looked at (but NumPy's may stand beside any other)."""
+    if is_numpy(normalizer) and sizes(normalizer) == ():
+        normalizer = normalizer.item()
+    if isinstance(normalizer, (int, float)):
+        if not normalizer >= 0:
+            raise ValueError(f"{name}: `normalizer` must be a number, at least 0; got {normalizer}")
+    elif not is_array(normalizer):
+        raise TypeError(f"{name}: `normalizer` must be a number or a 0-d array; got {kind(normalizer)}")
+    elif sizes(normalizer) != ():
+        raise ValueError(f"{name}: `normalizer` must be one number; got an array of shape {sizes(normalizer)}")
+    return normalizer

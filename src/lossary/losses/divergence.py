@@ -37,7 +37,8 @@ class KLDivLoss(DivergenceLoss):
 
     Elsewhere: `torch.nn.functional.kl_div(log_p, t, reduction="batchmean")` for two axes; its "mean" divides by C as
     well and is not a divergence. `optax.losses.kl_divergence` takes log-probabilities (unreduced), and its gradient by
-    a target of 0 is NaN. `keras.losses.KLDivergence` takes probabilities, classes last.
+    a target of 0 is NaN. `keras.losses.KLDivergence` takes probabilities, classes last, and clips both sides to 1e-7.
+    `kornia.losses.kl_div_loss_2d` takes each map (H, W) for a distribution: `class_axis=-1` of maps that are flattened.
 
     >>> import numpy as np, lossary
     >>> t, p = np.array([[0.5, 0.5, 0.0]]), np.array([[0.25, 0.75, 0.0]])
@@ -80,6 +81,8 @@ class JSDivLoss(DivergenceLoss):
 
     Elsewhere: `scipy.spatial.distance.jensenshannon(p, t)` is its root, and can be in bits. torch has none; some write
     it with `F.kl_div`, whose arguments are easily swapped: F.kl_div(a, b) is the divergence of b from exp(a).
+    `kornia.losses.js_div_loss_2d` takes each map (H, W) for a distribution, as its divergence does. timm's
+    `JsdCrossEntropy` is cross entropy plus 12 times the divergence of three views of a sample.
 
     >>> import math, numpy as np, lossary
     >>> p, t = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])

@@ -43,7 +43,8 @@ class HingeLoss(MarginLoss):
     power: float = option(default=1.0, low=1)
 
     def values(self, xp: Namespace, margin: Array) -> Array:
-        short = xp.where(margin < 1.0, 1.0 - margin, 0.0)  # where, not maximum: slope 0 at the kink in every framework
+        # where, not maximum: slope 0 at the kink in every framework; and a NaN is no margin that is large enough
+        short = xp.where(margin >= 1.0, 0.0, 1.0 - margin)
         return short if self.power == 1 else short**self.power
 
 

@@ -158,10 +158,12 @@ def _sample(annotation: Any, domain: options.Domain) -> Any:
 
 
 def _options(cls: type[Loss]) -> tuple[Option, ...]:
-    """Every option, those of the loss itself first, in the order of its signature; families say what theirs mean."""
+    """Every option, those of the loss itself first, in the order of its signature; families say what theirs mean, and a
+    line of the loss about several arguments at once says less."""
     meanings: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        meanings.update(_sections(base).arguments)
+        for names, text in _sections(base).arguments:
+            meanings.update({name: text for name in names if len(names) == 1 or name not in meanings})
     found = [
         Option(
             name=name,
@@ -195,7 +197,7 @@ class _Sections:
     summary: str = ""
     formulas: list[str] = dataclasses.field(default_factory=list[str])
     prose: list[str] = dataclasses.field(default_factory=list[str])
-    arguments: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
+    arguments: list[tuple[list[str], str]] = dataclasses.field(default_factory=list[tuple[list[str], str]])
     labelled: dict[str, str] = dataclasses.field(default_factory=dict[str, str])
     example: str = ""
 
@@ -221,14 +223,10 @@ def _sections(cls: type) -> _Sections:
     return sections
 
 
-def _arguments(paragraph: str) -> dict[str, str]:
-    """What each name under "Args:" means; a line `a, b: text` is about both."""
-    meanings: dict[str, str] = {}
-    items = re.split(r"\n {4}(?=\S)", paragraph)[1:]
-    for item in items:
-        names, _, text = item.partition(":")
-        meanings.update(dict.fromkeys((name.strip() for name in names.split(",")), _line(text)))
-    return meanings
+def _arguments(paragraph: str) -> list[tuple[list[str], str]]:
+    """What the names under "Args:" mean; a line `a, b: text` is about both."""
+    items = (item.partition(":") for item in re.split(r"\n {4}(?=\S)", paragraph)[1:])
+    return [([name.strip() for name in names.split(",")], _line(text)) for names, _, text in items]
 
 
 def _line(text: str) -> str:

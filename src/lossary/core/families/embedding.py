@@ -259,7 +259,7 @@ class PairLoss(EmbeddingLoss):
         positive, negative = xp.logical_and(pair, same), xp.logical_and(pair, xp.logical_not(same))
         values = self.values(xp, self.quantity(batch.rows), positive, negative)
         counted = both(xp, counted, self.anchors(xp, positive, negative))
-        return weighted(xp, contract.cast(xp, values, batch.rows.dtype), counted, batch.weight)
+        return weighted(xp, values, counted, batch.weight)
 
 
 @family
@@ -273,8 +273,8 @@ class SimilarityLoss(PairLoss):
 
 @family
 class DistanceLoss(PairLoss):
-    """Losses of the squared Euclidean distances of all pairs, which are exact for near ones (float64 where there is
-    one, see `squared_distances`)."""
+    """Losses of the squared Euclidean distances of all pairs, which keep their digits for near ones too (see
+    `squared_distances`)."""
 
     def quantity(self, rows: Array) -> Array:
         return squared_distances(rows)

@@ -161,7 +161,10 @@ class AlignmentLoss(SequenceLoss):
         target = contract.cast(xp, target, kind)
         lengths = {a: contract.cast(xp, given[a], kind) for a in self.operands if a in given}
         for argument, x in lengths.items():
-            contract.same_shape(name, rows, x, argument, of="one sequence each")
+            if not contract.agree(sizes(rows), sizes(x)):
+                raise ValueError(
+                    f"{name}: `{argument}` has shape {sizes(x)}; expected {sizes(rows)}, a number for each sequence"
+                )
         frames = lengths.get("lengths", xp.astype(rows, kind) + _length(xp, scores, 1, kind))
         if rank(target) == 1:
             if "target_lengths" not in lengths:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import sizes
+from lossary.core import contract
 from lossary.core.families import AngularLoss
 from lossary.core.families.embedding import Angle, Features
 from lossary.core.loss import family, loss
-from lossary.core.options import option
+from lossary.core.options import Domain, option
+
+ANNEALING = Domain(low=0.0, below=True)
 
 
 @family
@@ -37,23 +41,27 @@ class MultipliedAngleLoss(AngularLoss):
         sample_weight: Array | None,
         operands: Mapping[str, Any],
     ) -> Features:
-        # a number of Python may stand for an array here
+        # a number of Python (or of NumPy) may stand for an array here
         annealing = operands.get("annealing")
-        plain = {"annealing": annealing} if isinstance(annealing, (int, float)) else {}
+        plain = {"annealing": float(annealing)} if isinstance(annealing, numbers.Real) else {}
         for number in plain.values():
-            if not number >= 0:
-                raise ValueError(f"{type(self).__name__}: `annealing` must be one number, at least 0; got {number}")
+            if not 0 <= number < math.inf:
+                raise ValueError(
+                    f"{type(self).__name__}: `annealing` must be one finite number, at least 0; got {annealing}"
+                )
         arrays = {name: x for name, x in operands.items() if name not in plain}
         batch = super().prepare(prediction, target, mask=mask, sample_weight=sample_weight, operands=arrays)
         return dataclasses.replace(batch, operands={**batch.operands, **plain})
 
     def check_operands(self, width: int, operands: Mapping[str, Any]) -> None:
         super().check_operands(width, operands)
-        if "annealing" in operands and sizes(operands["annealing"]) != ():
-            raise ValueError(
-                f"{type(self).__name__}: `annealing` must be one number, at least 0; got shape "
-                f"{sizes(operands['annealing'])}"
-            )
+        if "annealing" not in operands:
+            return
+        name, annealing = type(self).__name__, operands["annealing"]
+        if sizes(annealing) != ():
+            raise ValueError(f"{name}: `annealing` must be one number, at least 0; got shape {sizes(annealing)}")
+        if contract.checking(annealing):
+            contract.in_domain(name, "annealing", annealing, ANNEALING)
 
     def cosine(self, batch: Features, angle: Angle) -> Array:
         cos, annealing = angle.cos, batch.operands.get("annealing", 0.0)
@@ -174,9 +182,10 @@ class ArcFaceLoss(AngularLoss):
 
     Shapes: features (*, D) of any length, target (*) integers, prototypes (C, D); the unreduced loss is (*).
 
-    Elsewhere: insightface's `ArcFace` and `pytorch_metric_learning.losses.ArcFaceLoss` are `monotone=True`; the latter
-    has its margin in degrees (28.6) and owns the prototypes as columns. Both take the angle, or its
-    sine, from the cosine alone, which loses it near 0 and has no bound on the slope.
+    Elsewhere: `pytorch_metric_learning.losses.ArcFaceLoss` is `monotone=True`; it has its margin in degrees (28.6),
+    owns the prototypes as columns, and takes the angle from the cosine alone, which loses it near 0 and has no bound on
+    the slope. insightface's torch `ArcFace` has the value of eq. 3, but moves the angle outside the graph: its gradient
+    is that of a cosine less by a constant, as in `CosFaceLoss`. Its older versions are `monotone=True`.
 
     >>> import numpy as np, lossary
     >>> x, prototypes = np.array([[3.0, 0.0]]), np.array([[2.0, 0.0], [0.0, 1.0]])

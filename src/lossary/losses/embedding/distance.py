@@ -86,8 +86,10 @@ class TripletLoss(DistanceLoss):
     negative; triplets that cost nothing count. No array is larger than two entries a pair of features: `"all"` sorts.
 
     Elsewhere: `torch.nn.functional.triplet_margin_loss` of given triplets is `squared=False`, but for the 1e-6 that it
-    adds to every difference. `pytorch_metric_learning.losses.TripletMarginLoss` averages over triplets that are not 0,
-    its default margin is .05, on normalised features. `optax.losses.triplet_loss` is unreduced, of given triplets.
+    adds to every difference; `optax.losses.triplet_margin_loss` is unreduced and adds it within the root.
+    `pytorch_metric_learning.losses.TripletMarginLoss` averages over triplets, not anchors, and only over those that are
+    not 0, of normalised features, with a margin of .05: with `LpDistance(normalize_embeddings=False)` and
+    `MeanReducer()` it is `mining="all", squared=False` where all anchors are in equally many.
 
     >>> import numpy as np, lossary
     >>> x, labels = np.array([[0.0], [1.0], [3.0]]), np.array([0, 0, 1])

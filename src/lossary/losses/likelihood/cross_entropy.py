@@ -37,8 +37,9 @@ class BCELoss(LikelihoodLoss):
     shape; in nats.
 
     Elsewhere: `torch.nn.functional.binary_cross_entropy_with_logits`, `optax.losses.sigmoid_binary_cross_entropy`
-    (unreduced), `keras.losses.BinaryCrossentropy(from_logits=True)`. Survey S1 multiplies both terms by one weight:
-    that is `sample_weight`.
+    (unreduced), `keras.losses.BinaryCrossentropy(from_logits=True)`, smoothing included. smp's `SoftBCEWithLogitsLoss`
+    smooths to 1-ε and ε, which is twice as much, and its mean counts ignored places; timm's `BinaryCrossEntropy`
+    smooths to 1-ε+ε/C and ε/C. Survey S1 multiplies both terms by one weight: that is `sample_weight`.
 
     >>> import numpy as np, lossary
     >>> logits, target = np.array([2.0, -1.0, 3.0, 0.5]), np.array([1, 0, 255, 255])
@@ -90,7 +91,9 @@ class CrossEntropyLoss(LikelihoodLoss):
 
     Elsewhere: `torch.nn.functional.cross_entropy`; with `weight=` that is `reduction="weighted_mean"`. All ignored
     gives NaN there and 0 here (`empty="nan"` for theirs). `optax.losses.softmax_cross_entropy_with_integer_labels`
-    (unreduced), `keras.losses.SparseCategoricalCrossentropy(from_logits=True)` with classes last.
+    (unreduced), `keras.losses.SparseCategoricalCrossentropy(from_logits=True)` with classes last. The mean of smp's
+    `SoftCrossEntropyLoss` counts ignored places. Some copies of label smoothing give the true class 1-ε where it should
+    have 1-ε+ε/C (CoinCheung/pytorch-loss): their targets sum to less than 1.
 
     >>> import numpy as np, lossary
     >>> round(float(lossary.CrossEntropyLoss()(np.log([[0.3, 0.7]]), np.array([0]))), 3)
@@ -131,8 +134,12 @@ class FocalLoss(ForegroundMean, LikelihoodLoss):
 
     Elsewhere: `torchvision.ops.sigmoid_focal_loss(reduction="mean")` for binary hard labels (its soft targets differ:
     it takes p_t as a mixture, here the loss is an expectation); `optax.losses.sigmoid_focal_loss`. MONAI's and kornia's
-    softmax focal losses average over classes too, so they are 1/C of this one; smp's multiclass focal loss is one
-    sigmoid per class.
+    softmax focal losses average over classes too, so they are 1/C of this one, kornia's over ignored places as well;
+    smp's multiclass focal loss is one sigmoid per class, and its `normalized=True` divides by Σ (1-p_t)^γ with the
+    gradient going through, which turns that of positives around. What `alpha` is differs: one number is 1-α for class 0
+    and α for all others in the softmax forms of MONAI and kornia, a factor of everything in
+    `keras.losses.CategoricalFocalCrossentropy`, and nothing in `keras.losses.BinaryFocalCrossentropy` unless
+    `apply_class_balancing=True`. It is .25 by default in torchvision and Keras, and None in MONAI.
 
     >>> import numpy as np, lossary
     >>> logits, target = np.array([[2.0, 0.0, -1.0], [0.0, 0.0, 3.0]]), np.array([0, 1])

@@ -130,8 +130,10 @@ class AsymmetricLoss(ForegroundMean, SigmoidLoss):
     Shapes: prediction and target alike; the target bool, integer 0/1 or soft in [0, 1], read as an expectation. The
     unreduced loss has that shape.
 
-    Elsewhere: the authors' `AsymmetricLoss` and timm's `AsymmetricLossMultiLabel` sum over everything
-    (`reduction="sum"`), hold the focal factor constant by default, and stop the gradient where p < 1e-8.
+    Elsewhere: the authors' `AsymmetricLoss` sums over everything (`reduction="sum"`), with the focal factor constant in
+    the gradient by default; timm's `AsymmetricLossMultiLabel` divides that sum by the number of samples and holds
+    nothing constant (older versions are like the authors'). Both take γ₊ = 1 by default, and stop the gradient where
+    p < 1e-8. timm's `AsymmetricLossSingleLabel` is a softmax loss, smoothed by .1.
 
     >>> import numpy as np, lossary
     >>> loss = lossary.AsymmetricLoss("multilabel", reduction="none")
@@ -216,7 +218,9 @@ class GHMLoss(BalancedLoss):
 
     def _bin(self, batch: ClassBatch) -> Array:
         xp, error = batch.xp, Scored(batch.xp, stop_gradient(batch.scores), batch.target).error
-        return xp.astype(xp.clip(xp.floor(xp.abs(error) * self.bins), min=0, max=self.bins - 1), xp.int32)
+        place = xp.abs(error) * self.bins
+        place = xp.where(place > 0, place, 0.0)  # NaN is in no bin, and as an integer would index anything
+        return xp.astype(xp.clip(xp.floor(place), max=self.bins - 1), xp.int32)
 
 
 @loss(

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from lossary.array.namespace import Array, Namespace, namespace
-from lossary.array.primitives import magnitude, power, sign, softplus, stop_gradient
+from lossary.array.primitives import magnitude, power, sign, sizes, softplus, stop_gradient
 from lossary.core.contract import Shape
 from lossary.core.families import ResidualLoss
 from lossary.core.families.elements import rank
@@ -31,8 +31,8 @@ class L1Loss(ResidualLoss):
 
     Shapes: prediction and target alike, any shape, in the target's unit; the unreduced loss has that shape and unit.
 
-    Elsewhere: `torch.nn.functional.l1_loss`, `optax.losses.l1_loss` (unreduced) and `keras.losses.MeanAbsoluteError`
-    give the same number for equal shapes; torch and Keras broadcast unequal ones, here they raise.
+    Elsewhere: `torch.nn.functional.l1_loss` and `keras.losses.MeanAbsoluteError` give the same number for equal shapes;
+    they broadcast unequal ones, here these raise.
 
     >>> import numpy as np, lossary
     >>> float(lossary.L1Loss()(np.array([1.0, 5.0]), np.array([0.0, 2.0])))
@@ -136,7 +136,7 @@ class NormLoss(ResidualLoss):
     [5.0, 2.0]
     """
 
-    p: float = option(default=2.0, low=1)
+    p: float = option(default=2.0, low=1, high=math.inf)
 
     def unreduced(self, shape: Shape) -> Shape:
         return shape[:1] if len(shape) > 1 else ()
@@ -144,6 +144,8 @@ class NormLoss(ResidualLoss):
     def values(self, xp: Namespace, error: Array) -> Array:
         axes = tuple(range(1 if rank(error) > 1 else 0, rank(error)))
         size = magnitude(xp, error)
+        if 0 in sizes(error)[axes[0] if axes else 0 :]:
+            return xp.sum(size, axis=axes)  # vectors without elements: no library has the maximum of nothing
         if math.isinf(self.p):
             return xp.max(size, axis=axes)
         # a norm is m·‖e/m‖ for any m: with m its largest element no power overflows or vanishes, and the gradient
@@ -203,7 +205,7 @@ class HuberLoss(ResidualLoss):
     gives half of `MSELoss`; δ → 0 gives 0 (it is Huber/δ that goes to `L1Loss`, and that is `SmoothL1Loss`).
 
     Args:
-        delta: where the two branches meet, in the unit of the target.
+        delta: where the two branches meet, in the unit of the target; `math.inf` for nowhere.
 
     Shapes: prediction and target alike, any shape; the unreduced loss has that shape.
 
@@ -215,7 +217,7 @@ class HuberLoss(ResidualLoss):
     [0.5, 4.0]
     """
 
-    delta: float = option(default=1.0, above=0)
+    delta: float = option(default=1.0, above=0, high=math.inf)
 
     def values(self, xp: Namespace, error: Array) -> Array:
         if math.isinf(self.delta):
@@ -285,7 +287,7 @@ class QuantileLoss(ResidualLoss):
     quantile: float = option(default=0.5, above=0, below=1)
 
     def values(self, xp: Namespace, error: Array) -> Array:
-        short = xp.where(error < 0, -self.quantile * error, 0.0)
+        short = xp.where(error == 0, 0.0, -self.quantile * error)
         return xp.where(error > 0, (1.0 - self.quantile) * error, short)
 
     def slope(self, xp: Namespace, error: Array) -> Array:
@@ -317,7 +319,7 @@ class EpsilonInsensitiveLoss(ResidualLoss):
 
     def values(self, xp: Namespace, error: Array) -> Array:
         size = magnitude(xp, error)
-        return xp.where(size > self.epsilon, size - self.epsilon, 0.0)
+        return xp.where(size <= self.epsilon, 0.0, size - self.epsilon)
 
     def slope(self, xp: Namespace, error: Array) -> Array:
         return xp.where(xp.abs(error) > self.epsilon, sign(xp, error), 0.0)

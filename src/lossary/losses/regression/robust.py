@@ -70,7 +70,7 @@ class GeneralRobustLoss(ResidualLoss):
     [2.0, 1.2361, 1.0986, 1.0, 0.8647]
     """
 
-    alpha: float = option(default=1.0, below=math.inf)
+    alpha: float = option(default=1.0, low=-math.inf)
     scale: float = option(default=1.0, above=0)
 
     def values(self, xp: Namespace, error: Array) -> Array:
