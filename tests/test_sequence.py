@@ -322,7 +322,11 @@ CALLS: list[tuple[Any, type[Exception], str]] = [
         ValueError,
         r"`lengths` must lie in \[0, 6\]; got 7 at \[0\]",
     ),
-    (lambda: L.CTCLoss()(LOGITS, TARGET, lengths=LENGTHS[:2]), ValueError, r"`lengths` \(2,\)"),
+    (
+        lambda: L.CTCLoss()(LOGITS, TARGET, lengths=LENGTHS[:2]),
+        ValueError,
+        r"`lengths` has shape \(2,\); expected \(4,\)",
+    ),
     (lambda: L.CTCLoss(blank=5)(LOGITS, TARGET, **SIZES), ValueError, "blank=5 is no class; there are 5"),
     (
         lambda: L.CTCLoss()(LOGITS, TARGET, input_lengths=LENGTHS),
