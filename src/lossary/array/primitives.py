@@ -184,7 +184,7 @@ def power(xp: Namespace, base: Array, exponent: float) -> Array:
     if exponent >= 1:
         return base**exponent
     # below the smallest normal number the derivative would overflow before it meets the factor that tames it
-    return apply_where(xp, base > tiny(xp, base), lambda b: b**exponent, base, 0.0)
+    return apply_where(xp, xp.logical_not(base <= tiny(xp, base)), lambda b: b**exponent, base, 0.0)  # NaN stays NaN
 
 
 def focal(xp: Namespace, log_p: Array, gamma: float, miss: Array | None = None) -> Array:
@@ -225,7 +225,7 @@ def add_product(x: Array, a: Array, b: Array, factor: float) -> Array:
 
 def sqrt(xp: Namespace, x: Array) -> Array:
     """√x for x ≥ 0, with gradient 0 at 0."""
-    return apply_where(xp, x > 0, xp.sqrt, x, 0.0)
+    return apply_where(xp, xp.logical_not(x <= 0), xp.sqrt, x, 0.0)  # NaN stays NaN
 
 
 def signed_power(xp: Namespace, x: Array, exponent: float) -> Array:

@@ -92,16 +92,18 @@ def teaches(trial: Trial) -> str | Violation | None:
         return None
     if trial.convention.scores != "logits":
         return None
-    wrong, surer = trial.scene.wrong(), dataclasses.replace(trial.scene.wrong(), guess=2 * trial.scene.wrong().guess)
-    growth = _value(trial, surer) - _value(trial, wrong)
-    steep = _value(trial, wrong) - _value(trial, dataclasses.replace(wrong, guess=0 * wrong.guess))
-    gradient = trial.subject.run(trial.convention.render(surer), precision(trial)).gradient
+    wrong = trial.scene.wrong()
+    scenes = [dataclasses.replace(wrong, guess=factor * wrong.guess) for factor in (0.25, 0.5, 1.0, 2.0)]
+    values = [_value(trial, scene) for scene in scenes]  # at logits of ±5, ±10, ±20 and ±40
+    growth = np.diff(values)
+    if growth[0] < 0.1 * values[1]:
+        return None  # bounded, where a log-likelihood doubles
+    gradient = trial.subject.run(trial.convention.render(scenes[-1]), precision(trial)).gradient
     assert gradient is not None
     size = float(np.abs(gradient).max(initial=0))
-    unbounded = steep > 5.0  # a log-likelihood at logits of 20: about 20, times the focal factor of 1
-    if unbounded and (size < 1e-6 or growth < 0.1 * steep):
+    if size < 1e-6 or growth[-1] < 0.1 * growth[0]:
         words = f"at logits of ±{2 * SURE:g} against the truth the gradient is {size:.2g}, and the value stands still"
-        return Violation(words, trial.convention.render(surer))
+        return Violation(words, trial.convention.render(scenes[-1]))
     return None
 
 
