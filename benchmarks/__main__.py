@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks import extra, measure, results, vocabulary
-from benchmarks.cases import CASES, CE, IMAGES, Case, groups
+from benchmarks.case import Case
+from benchmarks.cases import CASES, CE, IMAGES, groups
 
 EXTRA = ("scaling", "overhead", "vocabulary")
 console = Console(width=None if Console().is_terminal else 170)

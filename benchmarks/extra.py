@@ -10,7 +10,8 @@ from rich.table import Table
 
 import lossary as L
 from benchmarks import measure
-from benchmarks.cases import BCE, CE, Inputs
+from benchmarks.case import Inputs
+from benchmarks.cases import BCE, CE
 from benchmarks.contenders import Evaluate
 from benchmarks.measure import Spread, ratio
 from benchmarks.results import shown

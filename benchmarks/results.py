@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks import measure
-from benchmarks.cases import Bar, Case, agrees
+from benchmarks.case import Bar, Case, agrees
 from benchmarks.contenders import Call, Contender, Ours
 from benchmarks.measure import Saved, Spread
 

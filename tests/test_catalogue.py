@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 
 import lossary as L
-from inputs import variants
 from lossary.checker.draws import draw
 from lossary.core.catalogue import register
 from lossary.core.loss import Facts, Loss
 from lossary.views.description import describe
+from variants import variants
 
 ALL = [loss for cls in L.catalogue() for loss in variants(cls)]
 

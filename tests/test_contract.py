@@ -11,12 +11,12 @@ import pytest
 import torch
 
 import lossary as L
-from inputs import defaults, variants
 from lossary.checker.draws import draw, takes_dense
 from lossary.core.families import NamedSumLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.core.options import Domain, choices
 from lossary.losses.region.lovasz import LovaszLoss
+from variants import defaults, variants
 
 f = np.zeros
 logits = np.random.default_rng(0).normal(size=(2, 3, 4))

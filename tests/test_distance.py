@@ -16,12 +16,12 @@ import torch
 import lossary as L
 from formulas.mask import to_other_side
 from frameworks import RUN, run_torch, tensors, to_numpy
-from inputs import defaults
 from lossary.checker.draws import draw, generator
 from lossary.checker.engines import Batch
 from lossary.core.families import DistanceMapLoss, MaskLoss
 from lossary.core.loss import Loss
 from references import evaluate
+from variants import defaults
 
 TAKERS = [loss for loss in defaults() if isinstance(loss, DistanceMapLoss)]
 

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 
 import lossary
 from frameworks import RUN, tensors, to_numpy
-from inputs import defaults
 from lossary.checker.draws import draw, unreduced_shape
 from lossary.checker.engines import Batch
 from lossary.core.families import (
@@ -27,6 +26,7 @@ from lossary.core.families import (
     SigmoidLoss,
 )
 from lossary.core.loss import Loss
+from variants import defaults
 
 DEFAULTS = defaults()
 FRAMEWORKS = ("torch", "jax", "tensorflow")

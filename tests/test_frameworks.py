@@ -12,13 +12,13 @@ import torch
 
 import lossary
 from frameworks import MAKE, RUN, run_torch, tensors, to_numpy
-from inputs import FORMULAS, defaults, variants
 from lossary.checker.claims import REGIMES
 from lossary.checker.draws import draw, takes_dense
 from lossary.checker.engines import Batch
 from lossary.core.families import ClassificationLoss
 from lossary.core.loss import Loss
 from references import evaluate
+from variants import FORMULAS, defaults, variants
 
 ALL = [loss for cls in lossary.catalogue() for loss in variants(cls)]
 DEFAULTS = defaults()

@@ -9,11 +9,11 @@ from hypothesis import assume, given, settings
 from hypothesis.extra.numpy import arrays
 
 import lossary as L
-from inputs import defaults
 from lossary.checker.draws import draw
 from lossary.core.families import BoxLoss, ResidualLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss
+from variants import defaults
 
 COORDINATES = st.floats(-1e3, 1e3, width=32)
 BOXES = [loss for loss in defaults() if isinstance(loss, BoxLoss)]

@@ -13,10 +13,10 @@ import torch
 
 import lossary
 import lossary as L
-from inputs import defaults
 from lossary.core.families import NamedSumLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.losses.region.lovasz import LovaszLoss
+from variants import defaults
 
 REGIONS = [
     loss

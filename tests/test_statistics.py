@@ -8,11 +8,11 @@ import torch
 
 import lossary
 from frameworks import run_torch, tensors, to_numpy
-from inputs import defaults, variants
 from lossary.checker.draws import draw
 from lossary.checker.engines import Batch
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss
+from variants import defaults, variants
 
 ALL = [loss for cls in lossary.catalogue() for loss in variants(cls) if loss.reduction != "none"]
 

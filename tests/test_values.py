@@ -7,7 +7,6 @@ import pytest
 
 import lossary
 from formulas import FORMULAS
-from inputs import variants
 from lossary.checker.claims import REGIMES
 from lossary.checker.draws import draw, generator, takes_dense, unreduced_shape
 from lossary.checker.engines import Batch
@@ -15,6 +14,7 @@ from lossary.core.families import ClassificationLoss, MarginLoss, NamedSumLoss
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss
 from references import evaluate
+from variants import variants
 
 ALL = [loss for cls in lossary.catalogue() for loss in variants(cls)]
 

@@ -8,13 +8,13 @@ import pytest
 
 import lossary
 from frameworks import RUN
-from inputs import FORMULAS, defaults
 from lossary.checker.calls import half_precision
 from lossary.checker.claims import Claim, Regime, finite_gradient, finite_value, in_range
 from lossary.checker.draws import draw
 from lossary.checker.engines import Framework
 from lossary.checker.subject import Subject, Trial
 from lossary.core.loss import Loss
+from variants import FORMULAS, defaults
 
 DEFAULTS = defaults()
 FRAMEWORKS: tuple[Framework, ...] = ("torch", "jax", "tensorflow")

@@ -80,6 +80,13 @@ def kind(x: object) -> str:
     return type(x).__name__
 
 
+def compiling(x: Array) -> bool:
+    """Whether torch traces: then the portable definition is taken, which the compiler fuses."""
+    import torch
+
+    return torch.compiler.is_compiling()
+
+
 def eager(x: Array) -> bool:
     """Whether the values of `x` can be looked at: not while compiling, tracing, vmapping or on a meta device."""
     if is_torch(x):

@@ -163,7 +163,7 @@ class LogSoftmaxAt(torch.autograd.Function):
             log_p = torch.log_softmax(z if lower is None else z.scatter_add(axis, at, lower), axis)
             return log_p.gather(axis, at).squeeze(axis), log_p
         log_p = torch.empty_like(scores, memory_format=torch.contiguous_format)
-        floor = scores.new_empty(at.shape)
+        floor = scores.new_full(at.shape, -math.inf)
         # blocks of few rows would cost more in calls than they save
         samples = max(1, 4 * torch_blocks.BLOCK * torch.get_num_threads() // max(1, scores[:1].numel()))
         for start in range(0, len(scores), samples):
@@ -173,11 +173,7 @@ class LogSoftmaxAt(torch.autograd.Function):
             if lower is not None:
                 z.scatter_add_(axis, at[block], lower[block])
             if scale > 1:
-                # logits so far below the largest that their share is nothing: an exponential that is not a normal
-                # number takes ten times as long
-                torch.amax(z, axis, keepdim=True, out=floor[block])
-                floor[block] += math.log(torch.finfo(z.dtype).tiny * z.shape[axis])
-                torch.maximum(z, floor[block], out=z)
+                _raise_negligible(z, axis, floor[block])
             torch.log_softmax(z, axis, out=z)
         at_index = log_p.gather(axis, at)
         if scale > 1:  # where the label was raised, it is put back
@@ -216,6 +212,17 @@ class LogSoftmaxAt(torch.autograd.Function):
         of_all = ctx.scale * tangents[0]
         of_all = of_all - (log_p.exp() * of_all).sum(ctx.axis, keepdim=True)
         return of_all.gather(ctx.axis, index.unsqueeze(ctx.axis)).squeeze(ctx.axis), of_all
+
+
+def _raise_negligible(z: torch.Tensor, axis: int, floor: torch.Tensor) -> None:
+    """Raises logits whose share is nothing, in place, and writes to `floor` what they are raised to: an exponential
+    that is not a normal number takes ten times as long."""
+    depth = -math.log(torch.finfo(z.dtype).tiny * z.shape[axis])
+    low, high = torch.aminmax(z)
+    if high - low > depth:
+        torch.amax(z, axis, keepdim=True, out=floor)
+        floor -= depth
+        torch.maximum(z, floor, out=z)
 
 
 def _put(x: torch.Tensor, axis: int, index: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

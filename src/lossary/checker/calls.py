@@ -385,7 +385,7 @@ def vmaps(trial: Trial) -> str | None:
         return trial.subject.call(p[None], t[None], **operands).sum()
 
     found = to_numpy(torch.vmap(call, axes)(*given))
-    expected = [trial.subject.value(batch[i : i + 1]) for i in range(len(batch.prediction))]
+    expected = np.array([trial.subject.value(batch[i : i + 1]) for i in range(len(batch.prediction))])
     return None if near(found, expected, 1e-6) else f"it gives {shown(found)}, one by one they are {shown(expected)}"
 
 

@@ -92,7 +92,7 @@ def unreduced_shape(loss: Loss, batch: Batch) -> tuple[int, ...]:
     """The shape of the places of a batch, which masks and weights have."""
     shape = batch.prediction.shape
     if isinstance(loss, PointwiseLoss):
-        return loss.unreduced(shape)
+        return tuple(n for n in loss.unreduced(shape) if n is not None)
     if isinstance(loss, (PairLoss, EmbeddingLoss, lossary.LinearCrossEntropyLoss)):
         return shape[:-1]
     if isinstance(loss, SequenceLoss):
@@ -200,7 +200,7 @@ def _distributions(loss: DivergenceLoss, regime: str, rng: np.random.Generator, 
                 scores = np.maximum(np.log(p), -loss.facts.reach)
         sides.append(np.moveaxis(scores, 1, -1) if loss.class_axis == -1 else scores)
     labels = {"labels": rng.integers(0, CLASSES, size=(samples, PLACES))} if loss.takes else {}
-    return Batch(*sides, labels)
+    return Batch(sides[0], sides[1], labels)
 
 
 def _features(loss: EmbeddingLoss, regime: str, rng: np.random.Generator, samples: int) -> Batch:

@@ -96,7 +96,7 @@ def teaches(trial: Trial) -> str | Violation | None:
     scenes = [dataclasses.replace(wrong, guess=factor * wrong.guess) for factor in (0.25, 0.5, 1.0, 2.0)]
     values = [_value(trial, scene) for scene in scenes]  # at logits of ±5, ±10, ±20 and ±40
     growth = np.diff(values)
-    if growth[0] < 0.1 * values[1]:
+    if growth[0] <= 0.1 * values[1]:
         return None  # bounded, where a log-likelihood doubles
     gradient = trial.subject.run(trial.convention.render(scenes[-1]), precision(trial)).gradient
     assert gradient is not None

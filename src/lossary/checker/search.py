@@ -165,7 +165,7 @@ def _failure(claim: Claim, trial: Trial) -> Failure | None:
 
 
 def _search(strategy: Any, condition: Any, examples: int) -> None:
-    """Calls `condition` on examples of a strategy; where one meets it, on smaller and smaller ones, the smallest last."""
+    """Calls `condition` on examples of a strategy; where one meets it, on smaller ones, and on the smallest last."""
     chosen = settings(
         max_examples=examples,
         database=None,

@@ -150,6 +150,7 @@ def _thin(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
     arxiv="1910.08711",
     aliases=("ssl", "cmss", "structural_similarity"),
     surveys=("S3",),
+    keeps=21.0,  # five maps of local moments, and what they are made of
 )
 class StructuralSimilarityLoss(MaskLoss):
     r"""Cross entropy of the places whose neighbourhood correlates worst with the target.
