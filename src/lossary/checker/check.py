@@ -9,7 +9,7 @@ from typing import Any
 
 from lossary.checker import calls, meanings, nearest
 from lossary.checker.claims import CLAIMS, SEVERITIES, Claim, Violation
-from lossary.checker.engines import Framework
+from lossary.checker.engines import Framework, narrowest
 from lossary.checker.inference import NotUnderstoodError, infer
 from lossary.checker.loading import subject_of
 from lossary.checker.report import Finding, Report, code, short
@@ -73,9 +73,12 @@ def check(
     start = time.monotonic()
     subject = subject_of(loss, framework, target_first, ignore_index, name)
     subject, convention = _understood(subject, task, scores, kind)
+    if subject.framework == "torch":
+        batch = convention.render(random_scene(convention, 0))
+        subject = dataclasses.replace(subject, computes=narrowest(subject.fresh().call, batch, subject.widest))
     _compare_tasks(like, convention)
     statement = statement or f"loss = {subject.name}"
-    equals, difference = _identify(subject, convention, like, loss, statement)
+    equals, difference = _identify(subject.fresh(), convention, like, loss, statement)
     subject = dataclasses.replace(subject, like=_known(loss, like, equals), ours=isinstance(loss, Loss))
     findings: list[Finding] = [] if difference is None else [difference]
     passed: list[str] = []
@@ -112,10 +115,10 @@ def _understood(
 ) -> tuple[Subject, Convention]:
     """The convention of a subject, which is tried in float32 too where it refuses float64."""
     try:
-        return subject, infer(subject, task, scores, kind)
+        return subject, infer(subject.fresh(), task, scores, kind)
     except NotUnderstoodError:
         narrow = dataclasses.replace(subject, widest="float32")
-        return narrow, infer(narrow, task, scores, kind)
+        return narrow, infer(narrow.fresh(), task, scores, kind)
 
 
 def _compare_tasks(like: Loss | None, convention: Convention) -> None:
