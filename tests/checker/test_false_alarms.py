@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import warnings
 from collections.abc import Callable
@@ -14,7 +15,9 @@ import torch.nn.functional as F
 import lossary as L
 from lossary.checker.check import _first_failure, _understood  # pyright: ignore[reportPrivateUsage]
 from lossary.checker.claims import CLAIMS
+from lossary.checker.engines import narrowest
 from lossary.checker.loading import subject_of
+from lossary.checker.scenes import random_scene
 
 
 def smoothed(logits, target):
@@ -34,6 +37,17 @@ def in_bfloat16(logits, target):
 def in_float32(logits, target):
     """Float32 whatever comes in: differences of its values have seven digits."""
     return F.cross_entropy(logits.float(), target)
+
+
+def partly_in_float32(logits, target):
+    """A sum of two, one of which casts: the result is float64 and has seven digits."""
+    return F.cross_entropy(logits.float(), target) + F.cross_entropy(logits, target)
+
+
+def one_against_the_rest(logits, target):
+    """A sigmoid for each class: sure of one, it must be sure that it is none of the others."""
+    t = F.one_hot(target, logits.shape[1]).movedim(-1, 1).to(logits.dtype)
+    return F.binary_cross_entropy_with_logits(logits, t)
 
 
 def neighbourhoods(logits, target):
@@ -58,6 +72,9 @@ def overlap(logits, target):
         (in_bfloat16, "classification", "the second derivative is right, or refused"),
         (in_float32, "classification", "the second derivative is right, or refused"),
         (in_float32, "classification", "torch.func.grad equals backward"),
+        (partly_in_float32, "classification", "the gradient is the slope of the value"),
+        (partly_in_float32, "classification", "the order of the samples does not matter"),
+        (one_against_the_rest, "segmentation", "a sure and right answer costs next to nothing"),
         (neighbourhoods, "segmentation", "the gradient pulls every place towards its label"),
         (overlap, "segmentation", "an image without an object, rightly seen, costs nothing"),
         (overlap, "segmentation", "the gradient pulls every place towards its label"),
@@ -65,6 +82,8 @@ def overlap(logits, target):
 )
 def test_no_false_alarm(loss: Callable[..., Any], task: Any, claim: str) -> None:
     subject, convention = _understood(subject_of(loss), task, None, None)
+    batch = convention.render(random_scene(convention, 0))
+    subject = dataclasses.replace(subject, computes=narrowest(loss, batch, subject.widest))
     found = next(c for c in CLAIMS if c.name == claim)
     failure = _first_failure(found, subject, convention, time.monotonic() + 60)
     assert failure is None, failure[1].words

@@ -16,7 +16,7 @@ def test_there_are_thirty() -> None:
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_named(name: str) -> None:
     fault = FAULTS[name]
-    report = lossary.check(fault.loss, seconds=60, **fault.how)
+    report = lossary.check(fault.loss, seconds=300, **fault.how)  # no limit, on a machine under load
     named = [finding for finding in report.findings if finding.claim.startswith(fault.claim)]
     assert named, [f"{f.claim}: {f.words}" for f in report.findings]
     assert fault.words in named[0].words

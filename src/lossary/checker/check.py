@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lossary.checker import calls, meanings, nearest
 from lossary.checker.claims import CLAIMS, SEVERITIES, Claim
-from lossary.checker.engines import Framework
+from lossary.checker.engines import Framework, narrowest
 from lossary.checker.inference import NotUnderstoodError, declared, infer
 from lossary.checker.loading import subject_of
 from lossary.checker.report import Finding, Report, code, short
@@ -85,8 +85,11 @@ def check(
         draws = Draws(subject, loss)
     else:
         subject, convention = _understood(subject, task, scores, kind)
+        if subject.framework == "torch":
+            batch = convention.render(random_scene(convention, 0))
+            subject = dataclasses.replace(subject, computes=narrowest(subject.fresh().call, batch, subject.widest))
         _compare_tasks(like, convention)
-        equals, difference = _identify(subject, convention, like, statement)
+        equals, difference = _identify(subject.fresh(), convention, like, statement)
         known = like or (equals.loss if equals is not None and not equals.change else None)
         subject = dataclasses.replace(subject, like=known)
     scenes = None if convention is None else Scenes(subject, convention)
@@ -132,10 +135,10 @@ def _understood(
 ) -> tuple[Subject, Convention]:
     """The convention of a subject, which is tried in float32 too where it refuses float64."""
     try:
-        return subject, infer(subject, task, scores, kind)
+        return subject, infer(subject.fresh(), task, scores, kind)
     except NotUnderstoodError:
         narrow = dataclasses.replace(subject, widest="float32")
-        return narrow, infer(narrow, task, scores, kind)
+        return narrow, infer(narrow.fresh(), task, scores, kind)
 
 
 def _compare_tasks(like: Loss | None, convention: Convention) -> None:

@@ -135,6 +135,23 @@ def torch_run(
     return run
 
 
+def narrowest(call: Callable[..., Any], batch: Batch, dtype: Dtype) -> Dtype:
+    """The narrowest dtype among the tensors that a call keeps for backward: the digits of one that casts inside."""
+    import torch
+
+    seen: set[str] = {dtype}
+
+    def note(tensor: Any) -> Any:
+        seen.add(str(tensor.dtype).removeprefix("torch."))
+        return tensor
+
+    prediction, target, keywords = tensors("torch", batch, dtype)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        call(prediction.requires_grad_(), target, **keywords)
+    order: tuple[Dtype, ...] = ("bfloat16", "float16", "float32", "float64")
+    return next(name for name in order if name in seen)
+
+
 def jax_run(call: Callable[..., Any], dtype: Dtype = "float32", compiled: bool = False) -> Run:
     import jax
     import jax.numpy as jnp

@@ -179,6 +179,8 @@ def _direction(trial: Trial, scene: Scene) -> Array:
     assert trial.convention is not None
     bare = dataclasses.replace(trial.convention, scores="logits")
     signs = scene.perfect().guess / SURE
+    if scene.kind == "multiclass":
+        signs = np.maximum(signs, 0.0)
     return bare.render(dataclasses.replace(scene, guess=signs)).prediction
 
 

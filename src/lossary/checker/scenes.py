@@ -82,7 +82,8 @@ class Scene:
 
     def _certain(self, answer: Array) -> Array:
         if self.kind == "multiclass":
-            return SURE * np.moveaxis(np.eye(self.classes)[answer], -1, 1)
+            # up and down by half, so that a sigmoid for each class is sure too
+            return SURE * (np.moveaxis(np.eye(self.classes)[answer], -1, 1) - 0.5)
         if self.kind in ("binary", "multilabel"):
             return SURE * (2.0 * answer - 1.0)
         return answer.astype(float)

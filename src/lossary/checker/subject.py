@@ -32,6 +32,7 @@ class Subject:
             be constant here.
         ours: whether it is itself of the catalogue; then all that its class declares is no fault.
         widest: the widest dtype that it computes in; some losses make float32 tensors of their own and refuse others.
+        computes: the narrowest dtype that it casts to inside when it is given the widest: its digits.
         target_first: whether the loss as it was given takes the target first; `call` does not.
     """
 
@@ -44,6 +45,7 @@ class Subject:
     ours: bool = False
     widest: Dtype = "float64"
     target_first: bool = False
+    computes: Dtype = "float64"
 
     def run(self, batch: Batch, dtype: Dtype | None = None, **how: Any) -> Outcome:
         """Value and gradient of a call. `how`: `compiled`, and for torch `scale`."""
@@ -53,6 +55,22 @@ class Subject:
         """The reduced loss as a number; unreduced values are summed."""
         prediction, target, keywords = tensors(self.framework, batch, dtype or self.widest)
         return float(np.sum(to_numpy(self.call(prediction, target, **keywords)), dtype=float))
+
+    def fresh(self) -> Subject:
+        """The same loss as it was given, so that what one call leaves behind is not another's fault."""
+        if self.owner is None:
+            return self
+        try:
+            owner = copy.deepcopy(self.owner)
+        except Exception:  # whatever a foreign object raises; then its calls share it
+            return self
+        call = self.call
+        if isinstance(call, functools.partial):
+            bound: functools.partial[Any] = call  # pyright: ignore[reportUnknownVariableType]
+            call = functools.partial(bound.func, owner)
+        else:
+            call = owner
+        return dataclasses.replace(self, call=call, owner=owner)
 
     def reduced(self, reduction: str) -> Subject | None:
         """The same loss with another reduction; None where it has no option of that name."""
