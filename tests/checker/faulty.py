@@ -350,6 +350,12 @@ def reads_a_value(prediction, target):
     return (prediction - target).square().mean() / max(scale, 1.0) * max(scale, 1.0)
 
 
+@planted("torch.vmap over samples gives what each sample gives", task="regression")
+def selects_by_a_mask(prediction, target):
+    error = prediction - target
+    return error[error > 0].sum() - error[error < 0].sum()
+
+
 @planted("labels keep their digits", task="classification")
 def labels_cast_to_the_scores(logits, target):
     return F.cross_entropy(logits.float(), target.to(logits.dtype).long())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
 import lossary
@@ -11,7 +13,7 @@ from frameworks import RUN
 from lossary.checker.calls import half_precision
 from lossary.checker.claims import Claim, Regime, finite_gradient, finite_value, in_range
 from lossary.checker.draws import draw
-from lossary.checker.engines import Framework
+from lossary.checker.engines import Batch, Framework
 from lossary.checker.subject import Subject, Trial
 from lossary.core.loss import Loss
 from variants import FORMULAS, defaults
@@ -51,3 +53,15 @@ def test_the_checker_finds_nothing(loss: Loss) -> None:
     report = lossary.check(loss, seconds=200)
     assert report.ok, [f"{finding.claim}: {finding.words}" for finding in report.findings]
     assert not report.unfinished
+
+
+def test_a_value_out_of_its_range_is_seen() -> None:
+    """A square by its binomial loses all digits in float32, and may come out negative."""
+    batch = Batch(np.array([[1e4 + 0.3]]), np.array([[1e4]]))
+    subject = Subject(
+        lambda p, t: (p * p - 2 * p * t + t * t).mean() - 1.0, "torch", "binomial", like=lossary.MSELoss()
+    )
+    violation = in_range(Trial(subject, batch))
+    assert violation is not None
+    assert "its range is from 0 to inf" in violation.words
+    assert in_range(Trial(dataclasses.replace(subject, call=lossary.MSELoss()), batch)) is None

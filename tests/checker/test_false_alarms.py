@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 import warnings
 from collections.abc import Callable
@@ -13,11 +12,10 @@ import torch
 import torch.nn.functional as F
 
 import lossary as L
-from lossary.checker.check import _first_failure, _understood  # pyright: ignore[reportPrivateUsage]
 from lossary.checker.claims import CLAIMS
-from lossary.checker.engines import narrowest
+from lossary.checker.inference import understood
 from lossary.checker.loading import subject_of
-from lossary.checker.scenes import random_scene
+from lossary.checker.search import Scenes, first_failure
 
 
 def smoothed(logits, target):
@@ -81,11 +79,9 @@ def overlap(logits, target):
     ],
 )
 def test_no_false_alarm(loss: Callable[..., Any], task: Any, claim: str) -> None:
-    subject, convention = _understood(subject_of(loss), task, None, None)
-    batch = convention.render(random_scene(convention, 0))
-    subject = dataclasses.replace(subject, computes=narrowest(loss, batch, subject.widest))
+    scenes = Scenes(*understood(subject_of(loss), task))
     found = next(c for c in CLAIMS if c.name == claim)
-    failure = _first_failure(found, subject, convention, time.monotonic() + 60)
+    failure = first_failure(found, [scenes], time.monotonic() + 60)
     assert failure is None, failure[1].words
 
 
@@ -107,12 +103,12 @@ def warns_of_one_channel(logits, target):
 
 
 def test_a_loss_of_float32_is_understood() -> None:
-    subject, convention = _understood(subject_of(narrow), "segmentation", None, None)
+    subject, convention = understood(subject_of(narrow), "segmentation")
     assert (subject.widest, convention.kind) == ("float32", "multiclass")
 
 
 def test_a_warning_is_not_what_is_meant() -> None:
-    _, convention = _understood(subject_of(warns_of_one_channel), "segmentation", None, None)
+    _, convention = understood(subject_of(warns_of_one_channel), "segmentation")
     assert (convention.kind, convention.target) == ("multiclass", "channel")
 
 

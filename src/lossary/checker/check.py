@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from lossary.checker import calls, meanings, nearest
-from lossary.checker.claims import CLAIMS, SEVERITIES, Claim
-from lossary.checker.engines import Framework, narrowest
-from lossary.checker.inference import NotUnderstoodError, declared, infer
+from lossary.checker.claims import CLAIMS, SEVERITIES
+from lossary.checker.engines import Framework
+from lossary.checker.inference import declared, understood
 from lossary.checker.loading import subject_of
 from lossary.checker.report import Finding, Report, code, short
 from lossary.checker.scenes import Convention, Task, random_scene
 from lossary.checker.subject import Subject, Trial
 from lossary.core.loss import Loss
-
-if TYPE_CHECKING:
-    from lossary.checker.search import Draws, Failure, Scenes
 
 _ = (calls, meanings)  # their claims enter CLAIMS when they are imported
 
@@ -74,7 +71,7 @@ def check(
     (True, 'values of one shape')
     """
     from lossary.checker.draws import has_draws
-    from lossary.checker.search import Draws, Scenes  # which needs Hypothesis, an extra
+    from lossary.checker.search import Draws, Scenes, first_failure  # which needs Hypothesis, an extra
 
     start = time.monotonic()
     subject = subject_of(loss, framework, target_first, ignore_index, name)
@@ -84,10 +81,7 @@ def check(
         subject, convention = dataclasses.replace(subject, like=loss, ours=True), declared(loss)
         draws = Draws(subject, loss)
     else:
-        subject, convention = _understood(subject, task, scores, kind)
-        if subject.framework == "torch":
-            batch = convention.render(random_scene(convention, 0))
-            subject = dataclasses.replace(subject, computes=narrowest(subject.fresh().call, batch, subject.widest))
+        subject, convention = understood(subject, task, scores, kind)
         _compare_tasks(like, convention)
         equals, difference = _identify(subject.fresh(), convention, like, statement)
         known = like or (equals.loss if equals is not None and not equals.change else None)
@@ -104,7 +98,7 @@ def check(
         if time.monotonic() - start > seconds:
             unfinished.append(claim.name)
             continue
-        failure = _first_failure(claim, sources, start + seconds)
+        failure = first_failure(claim, sources, start + seconds)
         if failure is None:
             passed.append(claim.name)
         else:
@@ -130,17 +124,6 @@ def _words(convention: Convention | None) -> str:
     return f"{convention.task}: {convention}" if convention.of_places else str(convention)
 
 
-def _understood(
-    subject: Subject, task: Task | None, scores: str | None, kind: str | None
-) -> tuple[Subject, Convention]:
-    """The convention of a subject, which is tried in float32 too where it refuses float64."""
-    try:
-        return subject, infer(subject.fresh(), task, scores, kind)
-    except NotUnderstoodError:
-        narrow = dataclasses.replace(subject, widest="float32")
-        return narrow, infer(narrow.fresh(), task, scores, kind)
-
-
 def _compare_tasks(like: Loss | None, convention: Convention) -> None:
     meant = getattr(like, "task", None)
     if meant is None or meant == convention.kind or (meant, convention.kind) == ("multilabel", "multiclass"):
@@ -149,19 +132,6 @@ def _compare_tasks(like: Loss | None, convention: Convention) -> None:
         f"`like` is {like!r}, and the loss was understood as {convention.kind} ({convention}); give `like` the task "
         f"{convention.kind!r}, or say with `kind` that the loss is {meant}"
     )
-
-
-def _first_failure(claim: Claim, sources: Sequence[Scenes | Draws], deadline: float) -> Failure | None:
-    if claim.examples == 1:  # it makes its own inputs, or costs too much to search
-        trial = sources[0].one()
-        violation = claim(trial)
-        return None if violation is None else (trial, violation)
-    for source in sources:
-        for regime in claim.regimes:
-            failure = source.smallest_failure(claim, regime, deadline)
-            if failure is not None:
-                return failure
-    return None
 
 
 def _identify(

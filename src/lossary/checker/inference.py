@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 
+from lossary.checker.engines import narrowest
 from lossary.checker.scenes import Convention, Task, conventions, random_scene
 from lossary.checker.subject import Subject, Trial
 from lossary.core.families import BoxLoss, ClassificationLoss, PointwiseLoss
@@ -78,6 +79,21 @@ def infer(subject: Subject, task: Task | None = None, scores: str | None = None,
         f"{subject.name} accepts no known kind of prediction and target. It gave {tried}. If it needs more arguments, "
         "wrap it in a function of two."
     )
+
+
+def understood(
+    subject: Subject, task: Task | None = None, scores: str | None = None, kind: str | None = None
+) -> tuple[Subject, Convention]:
+    """A subject with its convention and its digits; where it refuses float64 it is taken in float32."""
+    try:
+        convention = infer(subject.fresh(), task, scores, kind)
+    except NotUnderstoodError:
+        subject = dataclasses.replace(subject, widest="float32")
+        convention = infer(subject.fresh(), task, scores, kind)
+    if subject.framework != "torch":
+        return subject, convention
+    batch = convention.render(random_scene(convention, 0))
+    return dataclasses.replace(subject, computes=narrowest(subject.fresh().call, batch, subject.widest)), convention
 
 
 def attempt(subject: Subject, convention: Convention) -> Attempt:

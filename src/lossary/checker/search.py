@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import random
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,20 @@ class Draws:
 
     def _trial(self, regime: Regime, seed: int) -> Trial:
         return Trial(self.subject, draw(self.loss, regime, seed=seed), regime)
+
+
+def first_failure(claim: Claim, sources: Sequence[Scenes | Draws], deadline: float) -> Failure | None:
+    """What a claim finds in trials of these sources; those of the first are preferred, because they shrink."""
+    if claim.examples == 1:  # it makes its own inputs, or costs too much to search
+        trial = sources[0].one()
+        violation = claim(trial)
+        return None if violation is None else (trial, violation)
+    for source in sources:
+        for regime in claim.regimes:
+            failure = source.smallest_failure(claim, regime, deadline)
+            if failure is not None:
+                return failure
+    return None
 
 
 def _failure(claim: Claim, trial: Trial) -> Failure | None:
