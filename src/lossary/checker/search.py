@@ -104,8 +104,34 @@ def _box_scene(take: Any, regime: Regime, samples: int) -> Scene:
     return Scene("boxes", boxes[0], boxes[1])
 
 
+<<<<<<< HEAD
 Failure = tuple[Trial, Violation]
 
+=======
+SHRINKING = 10.0
+"""Seconds for making a failure smaller: each step is a few calls, and large scenes have thousands of steps."""
+
+
+def smallest_failure(
+    claim: Claim, subject: Subject, convention: Convention, regime: Regime, deadline: float
+) -> tuple[Trial, Violation] | None:
+    """The smallest trial that Hypothesis finds on which the claim fails, and what is wrong there."""
+
+    failed: set[bytes] = set()
+    end = deadline
+
+    def fails(scene: Scene) -> bool:
+        nonlocal end
+        key = scene.guess.tobytes() + scene.truth.tobytes()
+        if time.monotonic() > end:
+            return key in failed  # nothing new is tried, and what is known stays so
+        if claim(Trial.of(subject, convention, scene, regime)) is None:
+            return False
+        if not failed:
+            end = min(deadline, time.monotonic() + SHRINKING)
+        failed.add(key)
+        return True
+>>>>>>> foreign
 
 class Scenes:
     """Trials from scenes."""
