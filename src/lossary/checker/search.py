@@ -104,34 +104,11 @@ def _box_scene(take: Any, regime: Regime, samples: int) -> Scene:
     return Scene("boxes", boxes[0], boxes[1])
 
 
-<<<<<<< HEAD
 Failure = tuple[Trial, Violation]
 
-=======
 SHRINKING = 10.0
 """Seconds for making a failure smaller: each step is a few calls, and large scenes have thousands of steps."""
 
-
-def smallest_failure(
-    claim: Claim, subject: Subject, convention: Convention, regime: Regime, deadline: float
-) -> tuple[Trial, Violation] | None:
-    """The smallest trial that Hypothesis finds on which the claim fails, and what is wrong there."""
-
-    failed: set[bytes] = set()
-    end = deadline
-
-    def fails(scene: Scene) -> bool:
-        nonlocal end
-        key = scene.guess.tobytes() + scene.truth.tobytes()
-        if time.monotonic() > end:
-            return key in failed  # nothing new is tried, and what is known stays so
-        if claim(Trial.of(subject, convention, scene, regime)) is None:
-            return False
-        if not failed:
-            end = min(deadline, time.monotonic() + SHRINKING)
-        failed.add(key)
-        return True
->>>>>>> foreign
 
 class Scenes:
     """Trials from scenes."""
@@ -145,17 +122,26 @@ class Scenes:
     def smallest_failure(self, claim: Claim, regime: Regime, deadline: float) -> Failure | None:
         """The smallest trial that Hypothesis finds on which the claim fails, and what is wrong there."""
 
-        failures: list[Failure] = []
+        failures: dict[bytes, Failure] = {}  # by their scene, the one that was seen last at the end
+        end = deadline
 
         def fails(scene: Scene) -> bool:
-            if time.monotonic() > deadline:
+            nonlocal end
+            key = scene.guess.tobytes() + scene.truth.tobytes()
+            if time.monotonic() > end:  # nothing new is tried, and what is known stays so
+                failure = failures.get(key)
+            else:
+                failure = _failure(claim, Trial.of(self.subject, self.convention, scene, regime))
+            if failure is None:
                 return False
-            failure = _failure(claim, Trial.of(self.subject, self.convention, scene, regime))
-            failures.extend([] if failure is None else [failure])
-            return failure is not None
+            if not failures:
+                end = min(deadline, time.monotonic() + SHRINKING)
+            failures.pop(key, None)
+            failures[key] = failure
+            return True
 
         _search(scenes(self.convention, regime, self.subject.reach), fails, claim.examples)
-        return failures[-1] if failures else None
+        return next(reversed(failures.values()), None)
 
 
 class Draws:
