@@ -61,7 +61,7 @@ class Subject:
         if self.owner is None:
             return self
         try:
-            owner = copy.deepcopy(self.owner)
+            owner = _like(self.owner, copy.deepcopy(vars(self.owner)))
         except Exception:  # whatever a foreign object raises; then its calls share it
             return self
         call = self.call
@@ -104,6 +104,13 @@ class Subject:
         return self.like is not None and any(part.facts.constant is not None for part in _parts(self.like))
 
 
+def _like(owner: Any, attributes: dict[str, Any]) -> Any:
+    """An object of the same class with these attributes. Classes that copy themselves may drop some: Keras the dtype."""
+    other = object.__new__(type(owner))
+    other.__dict__.update(attributes)
+    return other
+
+
 def _reduced(call: Any, reduction: str) -> Any:
     if isinstance(call, functools.partial):
         bound: functools.partial[Any] = call  # pyright: ignore[reportUnknownVariableType]
@@ -113,9 +120,7 @@ def _reduced(call: Any, reduction: str) -> Any:
         return None if inner is None else functools.partial(bound.func, inner, *bound.args[1:], **bound.keywords)
     if not isinstance(getattr(call, "reduction", None), str):
         return None
-    other = copy.copy(call)
-    other.reduction = reduction
-    return other
+    return _like(call, vars(call) | {"reduction": reduction})
 
 
 def _parts(loss: Loss) -> list[Loss]:
