@@ -1,5 +1,7 @@
 """The loss under examination, whoever wrote it."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (of an object that somebody else wrote nothing is known)
 from __future__ import annotations
 
 import copy
@@ -66,7 +68,7 @@ class Subject:
             return self
         call = self.call
         if isinstance(call, functools.partial):
-            bound: functools.partial[Any] = call  # pyright: ignore[reportUnknownVariableType]
+            bound: functools.partial[Any] = call
             call = functools.partial(bound.func, owner)
         else:
             call = owner
@@ -113,7 +115,7 @@ def _like(owner: Any, attributes: dict[str, Any]) -> Any:
 
 def _reduced(call: Any, reduction: str) -> Any:
     if isinstance(call, functools.partial):
-        bound: functools.partial[Any] = call  # pyright: ignore[reportUnknownVariableType]
+        bound: functools.partial[Any] = call
         if "reduction" in bound.keywords:
             return functools.partial(bound.func, *bound.args, **bound.keywords | {"reduction": reduction})
         inner = _reduced(bound.args[0], reduction) if bound.args else None  # a loss that takes the target first
