@@ -107,7 +107,7 @@ class Subject:
 
 
 def _like(owner: Any, attributes: dict[str, Any]) -> Any:
-    """An object of the same class with these attributes. Classes that copy themselves may drop some: Keras the dtype."""
+    """Another of the same class with these attributes. Classes that copy themselves may drop some: Keras its dtype."""
     other = object.__new__(type(owner))
     other.__dict__.update(attributes)
     return other
