@@ -55,6 +55,8 @@ def to_numpy(x: Any) -> Array:
     if hasattr(x, "detach"):
         x = x.detach()
         return (x.double() if x.is_floating_point() else x).cpu().numpy()
+    if hasattr(x, "numpy"):
+        x = x.numpy()  # NumPy itself cannot read a single bfloat16 of TensorFlow
     return np.asarray(x).astype(float) if "float16" in str(getattr(x, "dtype", "")) else np.asarray(x)
 
 

@@ -118,7 +118,7 @@ class BalancedL1Loss(ResidualLoss):
 def _side(xp: Namespace, error: Array) -> Array:
     """-1 or 1, and 1 at 0: with |e| written as side · e, a formula that is smooth at 0 has its second derivative there,
     where autograd's |e| has none."""
-    return xp.where(error < 0, -1.0, 1.0)
+    return xp.where(error < 0, -1.0, xp.ones_like(error))
 
 
 @loss(
