@@ -1,5 +1,6 @@
 """The loss under examination, whoever wrote it."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 from __future__ import annotations
 
 import copy
@@ -89,22 +90,23 @@ class Subject:
 
 
 def _like(owner: Any, attributes: dict[str, Any]) -> Any:
-    """An object of the same class with these attributes. Classes that copy themselves may drop some: Keras the dtype."""
+    """An object of the same class with these attributes. Copies by the class itself may lose some: Keras the dtype."""
     other = object.__new__(type(owner))
     other.__dict__.update(attributes)
     return other
 
 
-def _reduced(call: Any, reduction: str) -> Any:
-    if isinstance(call, functools.partial):
-        bound: functools.partial[Any] = call  # pyright: ignore[reportUnknownVariableType]
+def _reduced(loss: Callable[..., Any], reduction: str) -> Any:
+    if isinstance(loss, functools.partial):
+        bound: functools.partial[Any] = loss  # pyright: ignore[reportUnknownVariableType]
         if "reduction" in bound.keywords:
             return functools.partial(bound.func, *bound.args, **bound.keywords | {"reduction": reduction})
         inner = _reduced(bound.args[0], reduction) if bound.args else None  # a loss that takes the target first
         return None if inner is None else functools.partial(bound.func, inner, *bound.args[1:], **bound.keywords)
-    if not isinstance(getattr(call, "reduction", None), str):
+    if not isinstance(getattr(loss, "reduction", None), str):
         return None
-    return _like(call, vars(call) | {"reduction": reduction})
+    attributes: dict[str, Any] = vars(loss)
+    return _like(loss, attributes | {"reduction": reduction})
 
 
 def _parts(loss: Loss) -> list[Loss]:
