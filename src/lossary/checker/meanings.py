@@ -65,9 +65,11 @@ def truth_is_best(trial: Trial) -> str | Violation | None:
     examples=10,
 )
 def monotone(trial: Trial) -> str | Violation | None:
-    """On the straight way from the truth to a wrong answer."""
+    """On the straight way from the truth to a wrong answer. (Distances to a thresholded guess jump on the way.)"""
     scene = trial.scene
-    if scene is None or trial.subject.forgives or scene.kind == "pairs":
+    if scene is None or scene.kind == "pairs" or trial.subject.forgives:
+        return None
+    if _of_places(trial) and _looks_at_neighbours(trial):
         return None
     start, end = _truth(trial, scene), scene.wrong()
     shares = np.linspace(0.0, 1.0, 9)
@@ -437,8 +439,8 @@ def large_image(trial: Trial) -> str | Violation | None:
     convention, scene = trial.convention, trial.scene
     if convention is None or scene is None or convention.task != "segmentation":
         return None
-    shape = (1, *([scene.classes] if scene.kind == "multiclass" else []), 512, 512)
-    truth = np.ones((1, 512, 512), dtype=int)
+    shape = (1, *([] if scene.kind == "binary" else [scene.classes]), 512, 512)
+    truth = np.ones(shape if scene.kind == "multilabel" else (1, 512, 512), dtype=int)
     sure = Scene(scene.kind, np.zeros(shape), truth).perfect()
     batch = convention.render(dataclasses.replace(sure, guess=0.4 * sure.guess))
     try:
@@ -464,8 +466,8 @@ def empty_mask(trial: Trial) -> str | Violation | None:
     if trial.subject.ours:  # its docstring says what `smooth` does here
         return None
     kind = trial.scene.kind
-    shape = (1, 2, 8, 8) if kind == "multiclass" else (1, 8, 8)
-    scene = Scene(kind, np.zeros(shape), np.zeros((1, 8, 8), dtype=int))
+    shape = (1, 8, 8) if kind == "binary" else (1, 2, 8, 8)
+    scene = Scene(kind, np.zeros(shape), np.zeros(shape if kind == "multilabel" else (1, 8, 8), dtype=int))
     if kind == "multiclass":
         scene.guess[:, 1] = 1.0
     else:

@@ -113,16 +113,17 @@ def _like(owner: Any, attributes: dict[str, Any]) -> Any:
     return other
 
 
-def _reduced(call: Any, reduction: str) -> Any:
-    if isinstance(call, functools.partial):
-        bound: functools.partial[Any] = call
+def _reduced(loss: Callable[..., Any], reduction: str) -> Any:
+    if isinstance(loss, functools.partial):
+        bound: functools.partial[Any] = loss
         if "reduction" in bound.keywords:
             return functools.partial(bound.func, *bound.args, **bound.keywords | {"reduction": reduction})
         inner = _reduced(bound.args[0], reduction) if bound.args else None  # a loss that takes the target first
         return None if inner is None else functools.partial(bound.func, inner, *bound.args[1:], **bound.keywords)
-    if not isinstance(getattr(call, "reduction", None), str):
+    if not isinstance(getattr(loss, "reduction", None), str):
         return None
-    return _like(call, vars(call) | {"reduction": reduction})
+    attributes: dict[str, Any] = vars(loss)
+    return _like(loss, attributes | {"reduction": reduction})
 
 
 def _parts(loss: Loss) -> list[Loss]:
