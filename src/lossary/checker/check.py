@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lossary.checker import calls, meanings, nearest
+from lossary.checker import calls, fields, meanings, nearest
 from lossary.checker.claims import CLAIMS, SEVERITIES
 from lossary.checker.engines import Framework
 from lossary.checker.inference import declared, understood
@@ -17,7 +17,7 @@ from lossary.checker.scenes import Convention, Task, random_scene
 from lossary.checker.subject import Subject, Trial
 from lossary.core.loss import Loss
 
-_ = (calls, meanings)  # their claims enter CLAIMS when they are imported
+_ = (calls, meanings, fields)  # their claims enter CLAIMS when they are imported
 
 Progress = Callable[[str, int, int], None]
 """Told the claim that is tried, how many were, and how many there are."""

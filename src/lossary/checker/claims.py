@@ -2,7 +2,8 @@
 
 A claim looks at one trial and says in a sentence what is wrong there, or None. It knows nothing of where the trial
 comes from: the suite draws from the domains that the losses of the catalogue declare, the checker lets Hypothesis
-search. Claims about values and gradients are here, those about calls in `calls`, about what a loss means in `meanings`.
+search. Claims about values and gradients are here, those about calls in `calls`, about what a loss means in `meanings`,
+about ignored places, images and boxes in `fields`.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false

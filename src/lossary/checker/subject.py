@@ -155,8 +155,17 @@ class Trial:
         assert self.convention is not None
         return Trial.of(self.subject, self.convention, scene, self.regime)
 
+    @property
+    def of_places(self) -> bool:
+        """Whether it comes from scenes with labels at places."""
+        return self.convention is not None and self.convention.of_places
+
     def value(self) -> float:
         return self.subject.value(self.batch)
+
+    def value_of(self, scene: Scene) -> float:
+        """The value of another scene of the same convention."""
+        return self.with_scene(scene).value()
 
     def run(self, dtype: Dtype = "float64") -> Outcome:
         """Value and gradient; claims that look at the same call share it."""

@@ -1,0 +1,266 @@
+"""Claims about ignored places, about images and about boxes. They need the scene behind the arrays."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from lossary.checker.claims import EVERYWHERE, TORCH, Violation, claim, first_line, near, precision
+from lossary.checker.engines import Batch
+from lossary.checker.scenes import Scene
+from lossary.checker.subject import Trial
+
+Array = np.ndarray[Any, Any]
+
+
+# --- what is left out ------------------------------------------------------------------------------------------------
+
+
+def _with_ignored(trial: Trial) -> list[tuple[Trial, Array]]:
+    """The trial with the last of its samples ignored, and with the last rows of every image; and what those are, as
+    a mask of the places."""
+    ignored = trial.subject.ignore_index
+    convention, scene = trial.convention, trial.scene
+    if ignored is None or convention is None or scene is None or not trial.of_places or len(scene.truth) < 2:
+        return []
+    if convention.target not in ("labels", "channel", "float") or convention.kind == "multilabel":
+        return []
+    masks: list[Array] = []
+    for axis in (1, 0) if convention.task == "segmentation" else (0,):
+        size = scene.truth.shape[axis]
+        late = np.asarray(np.arange(size) >= size // 2, dtype=bool)
+        masks.append(np.broadcast_to(np.expand_dims(late, tuple(range(1, scene.truth.ndim - axis))), scene.truth.shape))
+    found: list[tuple[Trial, Array]] = []
+    for left_out in masks:
+        target = trial.batch.target.copy()
+        target[left_out.reshape(target.shape)] = ignored
+        found.append((dataclasses.replace(trial, batch=Batch(trial.batch.prediction, target)), left_out))
+    return found
+
+
+def _without(scene: Scene, left_out: Array) -> Scene:
+    """The scene without the samples, or the rows, that are left out."""
+    samples = ~left_out.all(axis=tuple(range(1, left_out.ndim)))
+    if not samples.all():
+        return dataclasses.replace(scene, guess=scene.guess[samples], truth=scene.truth[samples])
+    rows = ~left_out[0].all(axis=-1)
+    guess = scene.guess[:, :, rows] if scene.kind == "multiclass" else scene.guess[:, rows]
+    return dataclasses.replace(scene, guess=guess, truth=scene.truth[:, rows])
+
+
+@claim(
+    "ignored places are not in the mean",
+    "wrong value",
+    "the loss depends on how much is ignored, and with it the learning rate on the padding",
+    frameworks=EVERYWHERE,
+    examples=5,
+)
+def ignored_places(trial: Trial) -> str | Violation | None:
+    for spoiled, left_out in _with_ignored(trial):
+        assert trial.scene is not None
+        a, b = spoiled.value(), trial.value_of(_without(trial.scene, left_out))
+        if near(a, b, 1e-5):
+            continue
+        share = float(left_out.mean())
+        words = f"with {share:.0%} of the places ignored it is {a:.6g}, and {b:.6g} without them"
+        if b and near(a / b, 1 - share, 1e-3):
+            words += " (they are counted in the denominator)"
+        return Violation(words, spoiled.batch)
+    return None
+
+
+def _at(trial: Trial, left_out: Array) -> Array:
+    """The mask of places as one of the prediction's numbers."""
+    assert trial.convention is not None
+    assert trial.scene is not None
+    marked = left_out[:, None] if trial.scene.kind == "multiclass" else left_out
+    scene = dataclasses.replace(trial.scene, guess=np.broadcast_to(marked, trial.scene.guess.shape).astype(float))
+    return dataclasses.replace(trial.convention, scores="logits").render(scene).prediction > 0
+
+
+@claim(
+    "ignored places have no gradient",
+    "wrong gradient",
+    "padding moves the model",
+    examples=3,
+)
+def ignored_gradient(trial: Trial) -> str | Violation | None:
+    for spoiled, left_out in _with_ignored(trial):
+        gradient = trial.subject.run(spoiled.batch, "float32").gradient
+        assert gradient is not None
+        size = float(np.abs(gradient[_at(trial, left_out)]).max())
+        if size:
+            return Violation(f"the gradient at ignored places is up to {size:.3g}", spoiled.batch)
+    return None
+
+
+@claim(
+    "a NaN at an ignored place stays there",
+    "fragile",
+    "one NaN in the padding ends the run, though nobody looks at the padding",
+    examples=1,
+)
+def ignored_nan(trial: Trial) -> str | Violation | None:
+    for spoiled, left_out in _with_ignored(trial):
+        prediction = spoiled.batch.prediction.copy()
+        prediction[_at(trial, left_out)] = np.nan
+        poisoned = spoiled.batch.with_prediction(prediction)
+        outcome = trial.subject.run(poisoned, "float32")
+        if not np.isfinite(outcome.number).all():
+            return Violation("with NaN at the ignored places the value is NaN", poisoned)
+        if outcome.gradient is None or not np.isfinite(outcome.gradient).all():
+            return Violation("with NaN at the ignored places the gradient is NaN", poisoned)
+    return None
+
+
+@claim(
+    "nothing left to average is finite",
+    "fragile",
+    "one image without a labelled pixel makes every weight NaN",
+    examples=1,
+)
+def all_ignored(trial: Trial) -> str | Violation | None:
+    if not _with_ignored(trial):
+        return None
+    target = np.full_like(trial.batch.target, trial.subject.ignore_index)
+    nothing = Batch(trial.batch.prediction, target)
+    outcome = trial.subject.run(nothing, "float32")
+    if outcome.number.shape != trial.subject.run(trial.batch, "float32").number.shape:
+        return Violation(f"everything ignored, the result has shape {outcome.number.shape}", nothing)
+    if not np.isfinite(outcome.number).all():
+        return Violation(f"everything ignored, it is {outcome.number.ravel()[0]}", nothing)
+    if outcome.gradient is not None and not np.isfinite(outcome.gradient).all():
+        return Violation("everything ignored, the gradient is not finite", nothing)
+    return None
+
+
+# --- images ----------------------------------------------------------------------------------------------------------
+
+
+@claim(
+    "half precision survives a full-size image",
+    "fragile",
+    "mixed precision gives NaN as soon as images are as large as in practice",
+    frameworks=TORCH,
+    examples=1,
+)
+def large_image(trial: Trial) -> str | Violation | None:
+    """Sums over 512 × 512 places leave the range of float16."""
+    convention, scene = trial.convention, trial.scene
+    if convention is None or scene is None or convention.task != "segmentation":
+        return None
+    shape = (1, *([] if scene.kind == "binary" else [scene.classes]), 512, 512)
+    truth = np.ones(shape if scene.kind == "multilabel" else (1, 512, 512), dtype=int)
+    sure = Scene(scene.kind, np.zeros(shape), truth).perfect()
+    batch = convention.render(dataclasses.replace(sure, guess=0.4 * sure.guess))
+    try:
+        value = trial.subject.value(batch, "float16")
+    except Exception as error:
+        return Violation(f"float16 raises {type(error).__name__}: {first_line(error)}", batch, "float16")
+    exact = trial.subject.value(batch, "float32")
+    if not np.isfinite(value) and np.isfinite(exact):
+        return Violation(f"512 × 512 places in float16 give {value}, in float32 {exact:.4g}", batch, "float16")
+    return None
+
+
+@claim(
+    "a false alarm on an empty mask teaches",
+    "fragile",
+    "false positives on images without an object cost the same whatever the model does: it never unlearns them",
+    examples=1,
+)
+def empty_mask(trial: Trial) -> str | Violation | None:
+    convention = trial.convention
+    if convention is None or trial.scene is None or convention.task != "segmentation":
+        return None
+    if trial.subject.ours:  # its docstring says what `smooth` does here
+        return None
+    kind = trial.scene.kind
+    shape = (1, 8, 8) if kind == "binary" else (1, 2, 8, 8)
+    scene = Scene(kind, np.zeros(shape), np.zeros(shape if kind == "multilabel" else (1, 8, 8), dtype=int))
+    if kind == "multiclass":
+        scene.guess[:, 1] = 1.0
+    else:
+        scene.guess[:] = 1.0
+    empty = convention.render(scene)
+    outcome = trial.subject.run(empty, precision(trial))
+    ordinary = trial.subject.run(trial.batch, precision(trial)).gradient
+    assert outcome.gradient is not None
+    assert ordinary is not None
+    size, usual = (float(np.abs(g).sum()) for g in (outcome.gradient, ordinary))
+    if size < 1e-4 * usual:
+        return Violation(
+            f"on an image without an object the gradient is {size:.2g} in all, elsewhere {usual:.2g}", empty
+        )
+    return None
+
+
+@claim(
+    "an image without an object, rightly seen, costs nothing",
+    "wrong value",
+    "the more images show nothing, the higher the loss, whatever the model does there",
+    frameworks=EVERYWHERE,
+    examples=1,
+)
+def empty_and_right(trial: Trial) -> str | Violation | None:
+    """Against an image with an object, rightly and wrongly seen. (A loss that is negative where it is right, a mean of
+    signed distances say, has no such zero.)"""
+    convention = trial.convention
+    if convention is None or trial.scene is None or convention.task != "segmentation":
+        return None
+    kind = trial.scene.kind
+    extent = (1, 2, 8, 8) if kind == "multilabel" else (1, 8, 8)
+    object_ = np.zeros(extent, dtype=int)
+    object_[..., :4] = 1
+    zeros = np.zeros((1, 2, 8, 8) if kind == "multiclass" else extent)
+    empty, full = Scene(kind, zeros, np.zeros_like(object_)).perfect(), Scene(kind, zeros, object_)
+    cost, right, wrong = trial.value_of(empty), trial.value_of(full.perfect()), trial.value_of(full.wrong())
+    if wrong > right > -1e-6 and cost - right > 0.05 * (wrong - right):
+        words = f"it costs {cost:.4g}, an image with an object {right:.4g} if rightly and {wrong:.4g} if wrongly seen"
+        return Violation(words, convention.render(empty))
+    return None
+
+
+# --- boxes -----------------------------------------------------------------------------------------------------------
+
+
+@claim(
+    "equal boxes cost nothing, at any size",
+    "wrong value",
+    "small and normalised boxes are never right: an epsilon shows",
+    frameworks=EVERYWHERE,
+    examples=1,
+)
+def equal_boxes(trial: Trial) -> str | Violation | None:
+    if trial.convention is None or trial.convention.kind != "boxes":
+        return None
+    for side in (1e-3, 1.0, 1e3):
+        box = np.array([[0.1, 0.2, 0.1 + side, 0.2 + side]])
+        equal = Batch(box, box.copy())
+        value = trial.subject.value(equal, "float32")
+        if abs(value) > 1e-3:
+            return Violation(f"two equal boxes of side {side:g} cost {value:.4g}", equal)
+    return None
+
+
+@claim(
+    "an inverted box is not perfect",
+    "fragile",
+    "a model whose corners swap is told that it is right",
+    frameworks=EVERYWHERE,
+    examples=1,
+)
+def inverted_box(trial: Trial) -> str | Violation | None:
+    if trial.convention is None or trial.convention.kind != "boxes":
+        return None
+    if trial.subject.forgives:
+        return None
+    box = np.array([[0.0, 0, 2, 2]])
+    inverted = Batch(box[:, [2, 3, 0, 1]], box)
+    try:
+        value = trial.subject.value(inverted)
+    except Exception:
+        return None
+    return Violation(f"[2, 2, 0, 0] against [0, 0, 2, 2] costs {value:.3g}", inverted) if value < 0.5 else None
