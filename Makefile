@@ -9,7 +9,7 @@ WORKERS ?= 2
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INDEX = $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 
-.PHONY: help demo test lint mutants bench parity docs clean
+.PHONY: help demo test lint mutants bench parity foreign docs clean
 
 help:
 	@echo "make demo     set up, and compare losses on real images: opens with out/demo/report.html"
@@ -18,6 +18,7 @@ help:
 	@echo "make mutants  plant faults; the suite must catch each"
 	@echo "make bench    time and memory against the peers, in an environment of their own"
 	@echo "make parity   equality with other libraries under mapped options, in that environment"
+	@echo "make foreign  the checker on the losses of other libraries: the table of docs/foreign.md"
 	@echo "make docs     rebuild the gallery from the catalogue"
 
 demo: $(VENV)/.studies
@@ -39,6 +40,9 @@ bench: $(PEERS)/.peers
 
 parity: $(PEERS)/.peers
 	$(PEERS)/bin/python -m pytest tests/parity
+
+foreign: $(PEERS)/.peers
+	$(PEERS)/bin/python -m benchmarks.foreign --write docs/foreign.md
 
 docs: $(VENV)/.dev
 	$(VENV)/bin/python -m lossary.views.gallery docs
