@@ -54,7 +54,7 @@ def to_numpy(x: Any) -> Array:
     """The values of any framework's array; half precision, which NumPy has not, as float64."""
     if hasattr(x, "detach"):
         x = x.detach()
-        return (x.double() if x.is_floating_point() else x).cpu().numpy()
+        return (x.double() if x.is_floating_point() else x).numpy(force=True)
     if hasattr(x, "numpy"):
         x = x.numpy()  # NumPy itself cannot read a single bfloat16 of TensorFlow
     return np.asarray(x).astype(float) if "float16" in str(getattr(x, "dtype", "")) else np.asarray(x)
