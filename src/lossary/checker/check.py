@@ -120,7 +120,7 @@ def check(
 
 def _words(convention: Convention | None) -> str:
     if convention is None:
-        return "batches of its own declaration"
+        return "what its class declares"
     return f"{convention.task}: {convention}" if convention.of_places else str(convention)
 
 
