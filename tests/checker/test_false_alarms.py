@@ -15,7 +15,7 @@ import lossary as L
 from lossary.checker.claims import CLAIMS
 from lossary.checker.inference import understood
 from lossary.checker.loading import subject_of
-from lossary.checker.search import Scenes, first_failure
+from lossary.checker.search import Asking, Scenes, first_failure
 
 
 def smoothed(logits, target):
@@ -81,7 +81,7 @@ def overlap(logits, target):
 def test_no_false_alarm(loss: Callable[..., Any], task: Any, claim: str) -> None:
     scenes = Scenes(*understood(subject_of(loss), task))
     found = next(c for c in CLAIMS if c.name == claim)
-    failure = first_failure(found, [scenes], time.monotonic() + 60)
+    failure = first_failure(Asking(found), [scenes], time.monotonic() + 60)
     assert failure is None, failure[1].words
 
 

@@ -13,6 +13,7 @@ from lossary.checker.claims import (
     EVERYWHERE,
     TORCH,
     Array,
+    NotAskedError,
     Violation,
     claim,
     exactness,
@@ -54,16 +55,16 @@ def one_number(trial: Trial) -> str | None:
 )
 def sums(trial: Trial) -> str | None:
     if trial.subject.ours:  # the suite adds up their statistics, which hold for any reduction
-        return None
+        raise NotAskedError
     parts, whole = (trial.subject.reduced(reduction) for reduction in ("none", "sum"))
     if parts is None or whole is None:
-        return None
+        raise NotAskedError
     try:
         unreduced, total = parts.run(trial.batch).number, whole.run(trial.batch)
     except (ValueError, TypeError, NotImplementedError):
-        return None  # one of the two is not offered
+        raise NotAskedError from None  # one of the two is not offered
     if unreduced.shape == () or total.number.shape != ():
-        return None
+        raise NotAskedError
     if not near(total.number, unreduced.sum(), max(exactness(trial, total), 1e-6)):
         return f'"sum" gives {shown(total.number)}, and the values of "none" add up to {unreduced.sum():.6g}'
     return None
@@ -177,7 +178,7 @@ def no_synchronisation(trial: Trial) -> str | None:
         except DynamicOutputShapeException as error:
             return f"it makes a tensor whose size depends on values ({error.func})"
         except (RuntimeError, TypeError, NotImplementedError):  # an operation without a fake version
-            return None
+            raise NotAskedError from None
     return None
 
 
@@ -193,7 +194,7 @@ def no_synchronisation(trial: Trial) -> str | None:
 )
 def order(trial: Trial) -> str | None:
     if len(trial.batch.prediction) < 2:
-        return None
+        raise NotAskedError
     outcome = trial.subject.run(trial.batch)
     backwards = trial.subject.run(trial.batch[::-1]).number
     if outcome.number.shape == () and not near(backwards, outcome.number, max(exactness(trial, outcome), 1e-9)):
@@ -215,7 +216,7 @@ def adds_up(trial: Trial) -> str | None:
         return _statistics_add_up(trial) if trial.subject.ours else None
     outcome = trial.subject.run(trial.batch)
     if outcome.number.shape != ():
-        return None
+        raise NotAskedError
     twice = Batch(
         np.concatenate([trial.batch.prediction, -trial.batch.prediction]),
         np.concatenate([trial.batch.target, trial.batch.target]),
@@ -234,7 +235,7 @@ def _statistics_add_up(trial: Trial) -> str | None:
     loss = trial.subject.like
     assert loss is not None
     if not loss.decomposable or loss.reduction == "none":
-        return None
+        raise NotAskedError
     parts = (trial.batch[:1], trial.batch[1:])
     sums = [loss.statistics(part.prediction, part.target, **part.keywords) for part in parts]
     joined, whole = float(loss.finalize(sums[0] + sums[1])), trial.subject.value(trial.batch)
@@ -251,7 +252,7 @@ def _statistics_add_up(trial: Trial) -> str | None:
 )
 def empty_batch(trial: Trial) -> Violation | None:
     if trial.subject.run(trial.batch).number.shape != ():
-        return None
+        raise NotAskedError
     nothing = trial.batch[:0]
     try:
         outcome = trial.subject.run(nothing, "float32")
@@ -276,13 +277,13 @@ def empty_batch(trial: Trial) -> Violation | None:
 def half_precision(trial: Trial) -> Violation | None:
     """bfloat16 and float16 against the wide dtypes on the same, rounded numbers."""
     if trial.subject.framework == "tensorflow" and trial.subject.like is None:
-        return None  # Keras casts by its own policy, before the loss
+        raise NotAskedError  # Keras casts by its own policy, before the loss
     kinds: tuple[Dtype, ...] = ("bfloat16", "float16")
     for dtype in kinds:
         rounded = _rounded(trial, dtype)
         exact = trial.subject.run(rounded, precision(trial))
         if exact.gradient is None or not np.isfinite(exact.gradient).all():
-            return None  # that is another claim's
+            raise NotAskedError  # that is another claim's
         try:
             outcome = trial.subject.run(trial.batch, dtype)
         except Exception as error:
@@ -356,7 +357,7 @@ def functional(trial: Trial) -> str | None:
     import torch
 
     if not trial.subject.differentiable:
-        return None
+        raise NotAskedError
     prediction, target, keywords = tensors("torch", trial.batch, precision(trial))
     outcome = trial.subject.run(trial.batch)
     found = torch.func.grad(lambda p: trial.subject.call(p, target, **keywords).sum())(prediction)
@@ -380,7 +381,7 @@ def vmaps(trial: Trial) -> str | None:
     try:
         expected = np.array([trial.subject.value(batch[i : i + 1]) for i in range(len(batch.prediction))])
     except Exception:
-        return None  # no sample can stand alone
+        raise NotAskedError from None  # no sample can stand alone
     given = tensors("torch", batch, "float64")
     axes = (0, 0, {name: None if name in batch.shared else 0 for name in given[2]})
 
@@ -406,7 +407,7 @@ def memory(trial: Trial) -> str | None:
     from torch.multiprocessing.reductions import StorageWeakRef
 
     if trial.convention is None or trial.scene is None or not trial.convention.of_places:
-        return None
+        raise NotAskedError
     many = 4096 // max(1, trial.batch.prediction[:1].size) + 1
     given = trial.batch
     rows = Batch(np.repeat(given.prediction, many, axis=0), np.repeat(given.target, many, axis=0))

@@ -71,7 +71,7 @@ def check(
     (True, 'values of one shape')
     """
     from lossary.checker.draws import has_draws
-    from lossary.checker.search import Draws, Scenes, first_failure  # which needs Hypothesis, an extra
+    from lossary.checker.search import Asking, Draws, Scenes, first_failure  # which needs Hypothesis, an extra
 
     start = time.monotonic()
     subject = subject_of(loss, framework, target_first, ignore_index, name)
@@ -90,6 +90,7 @@ def check(
     sources = [source for source in (scenes, draws) if source is not None]
     findings: list[Finding] = [] if difference is None else [difference]
     passed: list[str] = []
+    not_asked = [claim.name for claim in CLAIMS if subject.framework not in claim.frameworks]
     unfinished: list[str] = []
     chosen = [claim for claim in CLAIMS if subject.framework in claim.frameworks]
     for number, claim in enumerate(chosen):
@@ -98,14 +99,17 @@ def check(
         if time.monotonic() - start > seconds:
             unfinished.append(claim.name)
             continue
-        failure = first_failure(claim, sources, start + seconds)
-        if failure is None:
-            passed.append(claim.name)
-        else:
+        ask = Asking(claim)
+        failure = first_failure(ask, sources, start + seconds)
+        if failure is not None:
             trial, violation = failure
             shown = trial if violation.batch is None else dataclasses.replace(trial, batch=violation.batch)
             lines = code(shown, statement, claim.shows, violation.dtype)
             findings.append(Finding(claim.name, claim.severity, violation.words, claim.means, short(shown), lines))
+        elif time.monotonic() - start > seconds:  # it was cut short
+            unfinished.append(claim.name)
+        else:
+            (passed if ask.asked else not_asked).append(claim.name)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Report(
         subject.name,
@@ -113,6 +117,7 @@ def check(
         "" if equals is None else str(equals),
         tuple(findings),
         tuple(passed),
+        tuple(not_asked),
         tuple(unfinished),
         time.monotonic() - start,
     )

@@ -27,6 +27,10 @@ Regime = Literal["ordinary", "edge", "extreme"]
 REGIMES: tuple[Regime, ...] = ("ordinary", "edge", "extreme")
 
 
+class NotAskedError(Exception):
+    """Raised by a claim that has nothing to say of a trial: it is about boxes, say, or the scene behind the arrays."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Violation:
     """What is wrong, in a sentence; and the call that shows it, where that is not the one of the trial in float32."""
@@ -57,11 +61,15 @@ class Claim:
     shows: str = ""  # lines of Python, for torch, that show a failure; without, those of a value and its gradient
 
     def __call__(self, trial: Trial) -> Violation | None:
-        """What is wrong in this trial, or None. An exception of the loss is a fault, in the words of the exception."""
+        """What is wrong in this trial, or None. An exception of the loss is a fault, in the words of the exception.
+
+        Raises:
+            NotAskedError: the claim is not about such a trial.
+        """
         trial = dataclasses.replace(trial, subject=trial.subject.fresh())
         try:
             found = self.test(trial)
-        except MemoryError:
+        except (MemoryError, NotAskedError):
             raise
         except Exception as error:
             found = f"it raises {type(error).__name__}: {first_line(error)}"
@@ -148,13 +156,12 @@ def in_range(trial: Trial) -> str | None:
     """Of a loss that the catalogue knows; means of weighted elements may leave the range of one element."""
     like = trial.subject.like
     if like is None:
-        return None
+        raise NotAskedError
     low, high = like.facts.span
     value = trial.run("float32").number
     if like.reduction != "mean" or getattr(like, "class_weight", None) is not None:
         high = math.inf
-    slack = 1e-6 * max(1.0, abs(high) if math.isfinite(high) else 1.0)
-    if value.min(initial=math.inf) < low - slack or value.max(initial=-math.inf) > high + slack:
+    if value.min(initial=math.inf) < low - 1e-6 or value.max(initial=-math.inf) > high * (1 + 1e-6):
         return f"it is {shown(value)}, and its range is from {low:g} to {high:g}"
     return None
 
@@ -183,7 +190,7 @@ def finite_gradient(trial: Trial) -> str | None:
 )
 def attached(trial: Trial) -> str | None:
     if not trial.subject.differentiable:
-        return None
+        raise NotAskedError
     outcome = trial.subject.run(trial.batch)
     if not outcome.attached:
         return "the result does not require a gradient: it is cut off from the prediction"
@@ -199,7 +206,7 @@ def gradient(trial: Trial) -> str | None:
     """Against differences to both sides: at a kink any slope between the two is right. Where several kinks meet, as at
     ties of a pool, autograd may give none of the slopes, and the nearest place without a tie is asked."""
     if not trial.subject.differentiable or trial.subject.holds_constants:
-        return None
+        raise NotAskedError
     wrong = _slope_error(trial)
     if wrong is None:
         return None
@@ -213,7 +220,7 @@ def _slope_error(trial: Trial) -> str | None:
     assert outcome.gradient is not None
     digits = exactness(trial, outcome)
     if digits > 1e-3:
-        return None  # computed in half precision, whose steps are no slopes
+        raise NotAskedError  # computed in half precision, whose steps are no slopes
     wide = digits < 1e-6
     low, high = slopes(trial, 1e-6 if wide else 1e-2)
     size = max(float(np.abs(low).max()), float(np.abs(high).max()), 1e-3)
@@ -249,7 +256,7 @@ def slopes(trial: Trial, step: float) -> tuple[Array, Array]:
 )
 def upstream(trial: Trial) -> str | None:
     if not trial.subject.differentiable:
-        return None
+        raise NotAskedError
     outcome = trial.subject.run(trial.batch)
     once, thrice = outcome.gradient, trial.subject.run(trial.batch, scale=3.0).gradient
     assert once is not None
@@ -272,10 +279,10 @@ def second_derivative(trial: Trial) -> str | None:
     import torch
 
     if not trial.subject.differentiable or trial.subject.holds_constants:
-        return None
+        raise NotAskedError
     digits = exactness(trial, trial.subject.run(trial.batch))
     if digits > 1e-3:
-        return None
+        raise NotAskedError
     wide = digits < 1e-6
     prediction, target, keywords = tensors("torch", trial.batch, precision(trial))
     direction = torch.tensor(np.random.default_rng(0).normal(size=trial.batch.prediction.shape)).to(prediction.dtype)
@@ -297,7 +304,7 @@ def second_derivative(trial: Trial) -> str | None:
     steps = (1e-5, 1e-6) if wide else (1e-2, 3e-3)
     expected, again = (_change(lambda s: component(prediction + s * direction)[1].item(), step) for step in steps)
     if abs(expected - again) > 1e-2 * max(1.0, abs(expected)):
-        return None  # a kink: the gradient jumps there
+        raise NotAskedError  # a kink: the gradient jumps there
     given = (second.double() * direction).sum().item()
     tolerance = (1e-3 if wide else 2e-2) * max(1.0, abs(expected), abs(given))
     if abs(given - expected) > tolerance:

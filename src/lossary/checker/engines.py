@@ -8,6 +8,7 @@ The checker and the project's own suite run losses through these, so that both s
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
 from collections.abc import Callable
 from typing import Any, Literal
@@ -39,15 +40,19 @@ class Batch:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a call gave: the value as it came, and the gradient of its sum (None where the framework has none)."""
+    """What a call gave: the value and the gradient of its sum as they came (None where the framework has none)."""
 
     value: Any
-    gradient: Array | None
+    slope: Any
     attached: bool = True  # whether the value depends on the prediction as far as the framework knows
 
     @property
     def number(self) -> Array:
         return to_numpy(self.value)
+
+    @functools.cached_property
+    def gradient(self) -> Array | None:
+        return None if self.slope is None else to_numpy(self.slope)
 
 
 def to_numpy(x: Any) -> Array:
@@ -132,7 +137,7 @@ def torch_run(
             return Outcome(value, np.zeros(batch.prediction.shape), attached=False)
         (scale * value.sum()).backward()
         gradient = prediction.grad
-        return Outcome(value, np.zeros(batch.prediction.shape) if gradient is None else to_numpy(gradient))
+        return Outcome(value, np.zeros(batch.prediction.shape) if gradient is None else gradient)
 
     return run
 
@@ -167,7 +172,7 @@ def jax_run(call: Callable[..., Any], dtype: Dtype = "float32", compiled: bool =
 
     def run(batch: Batch) -> Outcome:
         (_, value), gradient = function(*tensors("jax", batch, dtype))
-        return Outcome(value, to_numpy(gradient))
+        return Outcome(value, gradient)
 
     return run
 
@@ -200,7 +205,7 @@ def tensorflow_run(call: Callable[..., Any], dtype: Dtype = "float64", compiled:
         if compiled and not traced:
             traced.append(tf.function(both, input_signature=signature(batch, given)))
         value, gradient = (traced[0] if compiled else both)(*given)
-        return Outcome(value, to_numpy(gradient))
+        return Outcome(value, gradient)
 
     return run
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lossary.checker.claims import EVERYWHERE, TORCH, Violation, claim, first_line, near, precision
+from lossary.checker.claims import EVERYWHERE, TORCH, NotAskedError, Violation, claim, first_line, near, precision
 from lossary.checker.engines import Batch
 from lossary.checker.scenes import Scene
 from lossary.checker.subject import Trial
@@ -24,9 +24,9 @@ def _with_ignored(trial: Trial) -> list[tuple[Trial, Array]]:
     ignored = trial.subject.ignore_index
     convention, scene = trial.convention, trial.scene
     if ignored is None or convention is None or scene is None or not trial.of_places or len(scene.truth) < 2:
-        return []
+        raise NotAskedError
     if convention.target not in ("labels", "channel", "float") or convention.kind == "multilabel":
-        return []
+        raise NotAskedError
     masks: list[Array] = []
     for axis in (1, 0) if convention.task == "segmentation" else (0,):
         size = scene.truth.shape[axis]
@@ -122,8 +122,7 @@ def ignored_nan(trial: Trial) -> str | Violation | None:
     examples=1,
 )
 def all_ignored(trial: Trial) -> str | Violation | None:
-    if not _with_ignored(trial):
-        return None
+    _ = _with_ignored(trial)  # asked only where something can be left out
     target = np.full_like(trial.batch.target, trial.subject.ignore_index)
     nothing = Batch(trial.batch.prediction, target)
     outcome = trial.subject.run(nothing, "float32")
@@ -150,7 +149,7 @@ def large_image(trial: Trial) -> str | Violation | None:
     """Sums over 512 × 512 places leave the range of float16."""
     convention, scene = trial.convention, trial.scene
     if convention is None or scene is None or convention.task != "segmentation":
-        return None
+        raise NotAskedError
     shape = (1, *([] if scene.kind == "binary" else [scene.classes]), 512, 512)
     truth = np.ones(shape if scene.kind == "multilabel" else (1, 512, 512), dtype=int)
     sure = Scene(scene.kind, np.zeros(shape), truth).perfect()
@@ -174,9 +173,9 @@ def large_image(trial: Trial) -> str | Violation | None:
 def empty_mask(trial: Trial) -> str | Violation | None:
     convention = trial.convention
     if convention is None or trial.scene is None or convention.task != "segmentation":
-        return None
+        raise NotAskedError
     if trial.subject.ours:  # its docstring says what `smooth` does here
-        return None
+        raise NotAskedError
     kind = trial.scene.kind
     shape = (1, 8, 8) if kind == "binary" else (1, 2, 8, 8)
     scene = Scene(kind, np.zeros(shape), np.zeros(shape if kind == "multilabel" else (1, 8, 8), dtype=int))
@@ -209,7 +208,7 @@ def empty_and_right(trial: Trial) -> str | Violation | None:
     signed distances say, has no such zero.)"""
     convention = trial.convention
     if convention is None or trial.scene is None or convention.task != "segmentation":
-        return None
+        raise NotAskedError
     kind = trial.scene.kind
     extent = (1, 2, 8, 8) if kind == "multilabel" else (1, 8, 8)
     object_ = np.zeros(extent, dtype=int)
@@ -235,7 +234,7 @@ def empty_and_right(trial: Trial) -> str | Violation | None:
 )
 def equal_boxes(trial: Trial) -> str | Violation | None:
     if trial.convention is None or trial.convention.kind != "boxes":
-        return None
+        raise NotAskedError
     for side in (1e-3, 1.0, 1e3):
         box = np.array([[0.1, 0.2, 0.1 + side, 0.2 + side]])
         equal = Batch(box, box.copy())
@@ -254,9 +253,9 @@ def equal_boxes(trial: Trial) -> str | Violation | None:
 )
 def inverted_box(trial: Trial) -> str | Violation | None:
     if trial.convention is None or trial.convention.kind != "boxes":
-        return None
+        raise NotAskedError
     if trial.subject.forgives:
-        return None
+        raise NotAskedError
     box = np.array([[0.0, 0, 2, 2]])
     inverted = Batch(box[:, [2, 3, 0, 1]], box)
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lossary.checker.claims import EVERYWHERE, TORCH, Violation, claim, near, precision
+from lossary.checker.claims import EVERYWHERE, TORCH, NotAskedError, Violation, claim, near, precision
 from lossary.checker.engines import Batch
 from lossary.checker.scenes import SURE, Scene, random_scene
 from lossary.checker.subject import Trial
@@ -35,7 +35,7 @@ def truth_is_best(trial: Trial) -> str | Violation | None:
     """Against the guess of the trial and a wrong one. (Of vectors none is the truth: they are held against others.)"""
     scene = trial.scene
     if scene is None or scene.kind == "pairs":
-        return None
+        raise NotAskedError
     truth = _truth(trial, scene)
     least = trial.value_of(truth)
     others = {"this guess": scene, "a guess that is wrong everywhere": scene.wrong()}
@@ -60,9 +60,9 @@ def monotone(trial: Trial) -> str | Violation | None:
     """On the straight way from the truth to a wrong answer. (Distances to a thresholded guess jump on the way.)"""
     scene = trial.scene
     if scene is None or scene.kind == "pairs" or trial.subject.forgives:
-        return None
+        raise NotAskedError
     if trial.of_places and _looks_at_neighbours(trial):
-        return None
+        raise NotAskedError
     start, end = _truth(trial, scene), scene.wrong()
     shares = np.linspace(0.0, 1.0, 9)
     values = [trial.value_of(start.towards(end, float(share))) for share in shares]
@@ -83,15 +83,15 @@ def teaches(trial: Trial) -> str | Violation | None:
     """Where the loss still grows with a logit, its gradient must not be lost. (A loss of probabilities that is bounded,
     such as Dice, is flat there by nature, and its value says so.)"""
     if not trial.of_places or not trial.subject.differentiable or trial.convention is None or trial.scene is None:
-        return None
+        raise NotAskedError
     if trial.convention.scores != "logits":
-        return None
+        raise NotAskedError
     wrong = trial.scene.wrong()
     scenes = [dataclasses.replace(wrong, guess=factor * wrong.guess) for factor in (0.25, 0.5, 1.0, 2.0)]
     values = [trial.value_of(scene) for scene in scenes]  # at logits of ±5, ±10, ±20 and ±40
     growth = np.diff(values)
     if growth[0] <= 0.1 * values[1]:
-        return None  # bounded, where a log-likelihood doubles
+        raise NotAskedError  # bounded, where a log-likelihood doubles
     gradient = trial.subject.run(trial.convention.render(scenes[-1]), precision(trial)).gradient
     assert gradient is not None
     size = float(np.abs(gradient).max(initial=0))
@@ -113,7 +113,7 @@ def floor(trial: Trial) -> str | Violation | None:
     guess that knows nothing. (Label smoothing has its least value before the end, and is no fault.)"""
     scene = trial.scene
     if scene is None or not trial.of_places or trial.subject.ours:  # ours: their values are those of the formula
-        return None
+        raise NotAskedError
     right = scene.perfect()
     values = [trial.value_of(dataclasses.replace(right, guess=share * right.guess)) for share in np.linspace(0, 1, 11)]
     unsure, least = values[0], values[-1]
@@ -134,14 +134,14 @@ def pull(trial: Trial) -> str | Violation | None:
     not asked: there one place may have to give way for another."""
     convention, scene = trial.convention, trial.scene
     if convention is None or scene is None or not trial.of_places or not trial.subject.differentiable:
-        return None
+        raise NotAskedError
     margin = 0.5 + np.abs(scene.guess) % 1.25  # short of where label smoothing holds back
     if scene.kind == "multiclass":
         margin = margin.max(1, keepdims=True)
     right = dataclasses.replace(scene, guess=scene.perfect().guess / SURE * margin)
     here = trial.with_scene(right)
     if trial.value_of(scene.wrong()) <= here.value() or _looks_at_neighbours(trial):
-        return None
+        raise NotAskedError
     gradient = trial.subject.run(here.batch, precision(trial)).gradient
     assert gradient is not None
     towards = np.sign(_direction(trial, right))
@@ -189,7 +189,7 @@ def class_numbers(trial: Trial) -> str | Violation | None:
     """Other numbers for the same classes; class 0 keeps its own, because it may be the background."""
     scene = trial.scene
     if scene is None or scene.kind != "multiclass" or scene.classes < 3 or _has_class_options(trial):
-        return None
+        raise NotAskedError
     old = np.arange(scene.classes)
     new = np.concatenate([[0], old[:0:-1]])
     renamed = dataclasses.replace(scene, guess=scene.guess[:, np.argsort(new)], truth=new[scene.truth])
@@ -221,12 +221,12 @@ def no_broadcasting(trial: Trial) -> str | Violation | None:
     """A prediction of shape (N, 1) against a target of (N,), and the reverse."""
     convention = trial.convention
     if convention is None or convention.kind not in ("values", "binary") or convention.task == "segmentation":
-        return None
+        raise NotAskedError
     flat = trial.batch.prediction.reshape(-1)[:8]
     truth = np.resize(trial.batch.target.reshape(-1), flat.shape)
     for p, t in ((flat[:, None], truth), (flat, truth[:, None])):
         if p.shape[0] < 2:
-            return None
+            raise NotAskedError
         try:
             value = trial.subject.value(Batch(p, t))
         except Exception:
@@ -248,7 +248,7 @@ def no_broadcasting(trial: Trial) -> str | Violation | None:
 def labels_in_range(trial: Trial) -> str | Violation | None:
     convention, scene = trial.convention, trial.scene
     if convention is None or scene is None or not trial.of_places or convention.target == "one-hot":
-        return None
+        raise NotAskedError
     from lossary.core.contract import checked
 
     stray = 255 if trial.subject.ignore_index != 255 else 254
@@ -274,9 +274,9 @@ def labels_exact(trial: Trial) -> str | Violation | None:
     """Class 257 is no number of bfloat16, nor is 2049 of float16."""
     convention = trial.convention
     if convention is None or convention.kind != "multiclass" or convention.target != "labels":
-        return None
+        raise NotAskedError
     if trial.scene is None or _has_class_options(trial):
-        return None
+        raise NotAskedError
     extent = (1,) * (trial.scene.truth.ndim - 1)
 
     def rightly_predicted(label: int) -> Batch:
@@ -288,7 +288,7 @@ def labels_exact(trial: Trial) -> str | Violation | None:
     try:
         value, usual = (trial.subject.value(b, "bfloat16") for b in (batch, rightly_predicted(2)))
     except Exception:
-        return None  # half precision is refused, which another claim says
+        raise NotAskedError from None  # half precision is refused, which another claim says
     if not near(value, usual, 1e-2):
         words = f"in bfloat16 label 257 of 300, rightly predicted, costs {value:.4g}, label 2 {usual:.4g}"
         return Violation(words, batch, "bfloat16")

@@ -145,7 +145,8 @@ def _ours(loss: Loss, convention: Convention, scenes: list[Scene], doubly: bool 
             guess = probabilities(probabilities(scene.guess, scene.kind), scene.kind)
         batch = canonical(convention, dataclasses.replace(scene, guess=guess), _task(loss))
         try:
-            found.append(_mean(loss(batch.prediction, batch.target)))
+            with np.errstate(all="ignore"):  # a candidate may be tried outside its domain
+                found.append(_mean(loss(batch.prediction, batch.target)))
         except (ValueError, TypeError):
             return np.full(len(scenes), np.nan)
     return np.array(found)

@@ -39,6 +39,7 @@ class Report:
         equals: the loss of the catalogue that gives the same number, in words; empty where none does.
         findings: the claims that fail, the gravest first.
         passed: the claims that hold on everything that was tried.
+        not_asked: the claims that have nothing to say of such a loss.
         unfinished: the claims that the time did not suffice for.
         seconds: how long it took.
     """
@@ -48,6 +49,7 @@ class Report:
     equals: str
     findings: tuple[Finding, ...]
     passed: tuple[str, ...]
+    not_asked: tuple[str, ...]
     unfinished: tuple[str, ...]
     seconds: float
 
@@ -64,7 +66,7 @@ class Report:
     def from_dict(cls, description: dict[str, Any]) -> Report:
         plain: dict[str, Any] = dict(description)
         plain["findings"] = tuple(Finding(**finding) for finding in description["findings"])
-        plain["passed"], plain["unfinished"] = tuple(description["passed"]), tuple(description["unfinished"])
+        plain |= {name: tuple(description[name]) for name in ("passed", "not_asked", "unfinished")}
         return cls(**plain)
 
     def show(self, console: Console | None = None) -> None:
@@ -107,12 +109,14 @@ class Report:
         return table
 
     def summary(self) -> str:
-        """One line: how many claims hold, fail and were not reached."""
+        """One line: how many claims hold, fail, do not apply and were not reached."""
         line = f"{len(self.passed)} claims hold"
         by_severity = [(s, sum(f.severity == s for f in self.findings)) for s in SEVERITIES]
         if self.findings:
             counts = ", ".join(f"{n} {s}" for s, n in by_severity if n)
             line += f", {len(self.findings)} {'does' if len(self.findings) == 1 else 'do'} not ({counts})"
+        if self.not_asked:
+            line += f", {len(self.not_asked)} {'does' if len(self.not_asked) == 1 else 'do'} not apply"
         if self.unfinished:
             line += f", {len(self.unfinished)} not tried for lack of time"
         return f"{line}; {self.seconds:.0f} s"

@@ -20,7 +20,7 @@ from hypothesis import find as hypothesis_find
 from hypothesis import strategies as st
 from hypothesis.errors import Flaky, NoSuchExample
 
-from lossary.checker.claims import Claim, Regime, Violation
+from lossary.checker.claims import Claim, NotAskedError, Regime, Violation
 from lossary.checker.draws import draw
 from lossary.checker.scenes import Convention, Scene, random_scene
 from lossary.checker.subject import Subject, Trial
@@ -110,6 +110,21 @@ SHRINKING = 10.0
 """Seconds for making a failure smaller: each step is a few calls, and large scenes have thousands of steps."""
 
 
+class Asking:
+    """A claim at work: it says what is wrong with a trial, and remembers whether it had anything to say of any."""
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim, self.asked = claim, False
+
+    def __call__(self, trial: Trial) -> Failure | None:
+        try:
+            violation = self.claim(trial)
+        except NotAskedError:
+            return None
+        self.asked = True
+        return None if violation is None else (trial, violation)
+
+
 class Scenes:
     """Trials from scenes."""
 
@@ -119,7 +134,7 @@ class Scenes:
     def one(self) -> Trial:
         return Trial.of(self.subject, self.convention, random_scene(self.convention, 0))
 
-    def smallest_failure(self, claim: Claim, regime: Regime, deadline: float) -> Failure | None:
+    def smallest_failure(self, ask: Asking, regime: Regime, deadline: float) -> Failure | None:
         """The smallest trial that Hypothesis finds on which the claim fails, and what is wrong there."""
 
         failures: dict[bytes, Failure] = {}  # by their scene, the one that was seen last at the end
@@ -131,7 +146,7 @@ class Scenes:
             if time.monotonic() > end:  # nothing new is tried, and what is known stays so
                 failure = failures.get(key)
             else:
-                failure = _failure(claim, Trial.of(self.subject, self.convention, scene, regime))
+                failure = ask(Trial.of(self.subject, self.convention, scene, regime))
             if failure is None:
                 return False
             if not failures:
@@ -140,7 +155,7 @@ class Scenes:
             failures[key] = failure
             return True
 
-        _search(scenes(self.convention, regime, self.subject.reach), fails, claim.examples)
+        _search(scenes(self.convention, regime, self.subject.reach), fails, ask.claim.examples)
         return next(reversed(failures.values()), None)
 
 
@@ -156,15 +171,15 @@ class Draws:
     def one(self) -> Trial:
         return self._trial("ordinary", 0)
 
-    def smallest_failure(self, claim: Claim, regime: Regime, deadline: float) -> Failure | None:
+    def smallest_failure(self, ask: Asking, regime: Regime, deadline: float) -> Failure | None:
         """The first trial on which the claim fails, or one of its samples alone."""
-        for seed in range(min(claim.examples, self.MOST)):
+        for seed in range(min(ask.claim.examples, self.MOST)):
             if time.monotonic() > deadline:
                 return None
             trial = self._trial(regime, seed)
-            failure = _failure(claim, trial)
+            failure = ask(trial)
             if failure is not None:
-                alone = (_failure(claim, trial[i : i + 1]) for i in range(len(trial.batch.prediction)))
+                alone = (ask(trial[i : i + 1]) for i in range(len(trial.batch.prediction)))
                 return next((f for f in alone if f is not None), failure)
         return None
 
@@ -172,23 +187,16 @@ class Draws:
         return Trial(self.subject, draw(self.loss, regime, seed=seed), regime)
 
 
-def first_failure(claim: Claim, sources: Sequence[Scenes | Draws], deadline: float) -> Failure | None:
+def first_failure(ask: Asking, sources: Sequence[Scenes | Draws], deadline: float) -> Failure | None:
     """What a claim finds in trials of these sources; those of the first are preferred, because they shrink."""
-    if claim.examples == 1:  # it makes its own inputs, or costs too much to search
-        trial = sources[0].one()
-        violation = claim(trial)
-        return None if violation is None else (trial, violation)
+    if ask.claim.examples == 1:  # it makes its own inputs, or costs too much to search
+        return ask(sources[0].one())
     for source in sources:
-        for regime in claim.regimes:
-            failure = source.smallest_failure(claim, regime, deadline)
+        for regime in ask.claim.regimes:
+            failure = source.smallest_failure(ask, regime, deadline)
             if failure is not None:
                 return failure
     return None
-
-
-def _failure(claim: Claim, trial: Trial) -> Failure | None:
-    violation = claim(trial)
-    return None if violation is None else (trial, violation)
 
 
 def _search(strategy: Any, condition: Any, examples: int) -> None:

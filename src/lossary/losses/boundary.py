@@ -58,7 +58,6 @@ class BoundaryLoss(DistanceMapLoss, MaskLoss):
     aliases=("hausdorff",),
     surveys=("S3",),
     constant="the distance map of the prediction",
-    unseen="distances jump where a prediction crosses ½",
 )
 class HausdorffDTLoss(DistanceMapLoss, MaskLoss):
     r"""Squared errors, weighed by how far they are from both outlines: an estimate of the Hausdorff distance.
