@@ -28,6 +28,10 @@ def tensors(framework: str, batch: Batch, dtype: str) -> tuple[Any, Any, dict[st
     return convert(batch.prediction), convert(batch.target), {k: convert(v) for k, v in batch.keywords.items()}
 
 
+def _name(dtype: Any) -> str:
+    return str(getattr(dtype, "name", dtype)).removeprefix("torch.")
+
+
 def _maker(framework: str) -> Callable[..., Any]:
     def make(loss: Callable[..., Any], dtype: str = "float32" if framework == "jax" else "float64", **how: Any) -> Any:
         run = engines.RUN[framework](loss, dtype, **how)
@@ -35,6 +39,7 @@ def _maker(framework: str) -> Callable[..., Any]:
         def both(batch: Batch) -> tuple[Any, np.ndarray]:
             outcome = run(batch)
             assert outcome.attached
+            assert _name(outcome.slope.dtype) == dtype
             return outcome.value, outcome.gradient
 
         return both

@@ -196,6 +196,11 @@ FAULTS = (
     Fault("bits sorted the wrong way", "array/torch_native.py", "torch.sort(largest - error.view(integer), dim=-1, stable=True)", "torch.sort(largest - error.view(integer), dim=-1, stable=True, descending=True)", "tests/test_torch_native.py -k lovasz"),
     Fault("Lovász slopes of the foreground", "array/torch_native.py", "torch.where(true, -steps, steps)", "steps", "tests/test_torch_native.py -k lovasz"),
     Fault("Lovász skips what is read", "array/torch_native.py", "(~skip).nonzero()", "skip.nonzero()", "tests/test_torch_native.py -k lovasz_skips"),
+    # the checker
+    Fault("a claim that is cut short holds", "checker/check.py", "elif time.monotonic() - start > seconds:  # it was cut short", "elif False:", "tests/checker/test_claims.py -k cut_short"),
+    Fault("a claim that was not asked holds", "checker/search.py", "            return None\n        self.asked = True", "            self.asked = True\n            return None\n        self.asked = True", "tests/checker/test_claims.py -k is_not_about"),
+    Fault("what a loss does not see is not declared", "losses/boxes/distance.py", '    unseen="boxes that do not overlap, whose weight is 0",\n', "", "tests/checker/test_claims.py -k 'finds_nothing and FocalEIoU'"),
+    Fault("a loss keeps more than it declares", "losses/likelihood/noise.py", "keeps=13.0", "keeps=12.0", "tests/checker/test_claims.py -k 'finds_nothing and BiTempered'"),
     # the contract
     Fault("ignored places in the denominator", "core/reduction.py", "return Mean(numerator, total(xp.astype(terms.counted, numerator.dtype)))", "return Mean(numerator, total(xp.ones_like(terms.values)))", f"{VALUES} 'ignore_index and CrossEntropy'"),
     Fault("mean divides by weights", "core/reduction.py", 'if reduction == "weighted_mean" and terms.weight is not None:', "if terms.weight is not None:", f"{VALUES} 'mask_weight and MSE'"),

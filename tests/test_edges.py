@@ -49,6 +49,15 @@ def test_nothing_counts(loss: Loss, framework: str) -> None:
 
 
 @pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
+def test_empty_batch(loss: Loss) -> None:
+    batch = draw(loss)
+    value, gradient = RUN["torch"](loss, batch[:0], "float32")
+    assert value == 0
+    assert gradient.shape == batch.prediction[:0].shape
+    assert loss(batch[:0].prediction, batch[:0].target, **batch[:0].keywords) == 0
+
+
+@pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
 def test_policies_for_nothing(loss: Loss) -> None:
     batch = all_masked(loss)
     assert np.isnan(loss.replace(empty="nan")(batch.prediction, batch.target, **batch.keywords))

@@ -138,6 +138,28 @@ def test_compiled_equals_eager(loss: Loss, framework: str) -> None:
         assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("framework", ["torch", "jax", "tensorflow"])
+@pytest.mark.parametrize("loss", DEFAULTS, ids=repr)
+def test_half_precision(loss: Loss, framework: str, dtype: str) -> None:
+    """Half-precision input is computed in float32: as exact as the rounded input allows."""
+    batch = draw(loss)
+    prediction, target, keywords = tensors(framework, batch, dtype)
+    rounded = Batch(
+        to_numpy(prediction).astype(float),
+        to_numpy(target) if target.dtype != prediction.dtype else to_numpy(target).astype(float),
+        {
+            name: to_numpy(x) if batch.keywords[name].dtype.kind in "iu" else to_numpy(x).astype(float)
+            for name, x in keywords.items()
+        },
+    )
+    value, gradient = RUN[framework](loss, batch, dtype)
+    assert str(value.dtype).endswith("float32") or value.dtype.name == "float32"
+    expected, expected_gradient = run_torch(loss, rounded)
+    same(value, expected, 1e-3)
+    same(gradient, expected_gradient, 1e-2)
+
+
 @pytest.mark.parametrize("loss", [x for x in DEFAULTS if x.facts.differentiable and x.facts.constant is None], ids=repr)
 def test_first_and_second_derivatives(loss: Loss) -> None:
     """(Where part of a formula is held constant, differences see it move and derivatives do not.)"""

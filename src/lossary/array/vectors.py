@@ -65,8 +65,8 @@ def squared_distances(x: Array) -> Array:
 
 
 def _differences_squared(x: Array) -> Array:
-    """‖x_i - x_j‖² in JAX, by the differences of one row at a time, which the backward pass computes again: XLA would
-    hold those of all pairs on a CPU, and take twenty times as long."""
+    """‖x_i - x_j‖² in JAX, by the differences of one row at a time, which the backward pass computes again: on a
+    CPU XLA would hold those of all pairs."""
     import jax
 
     def from_row(row: Array) -> Array:
