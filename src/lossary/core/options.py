@@ -114,7 +114,7 @@ def clean(name: str, value: Any, annotation: Any, domain: Domain) -> Any:
     if isinstance(value, numbers.Real):
         whole = float(value).is_integer() if math.isfinite(value) else False
         if float in kinds or (int in kinds and whole):
-            number = float(value) if float in kinds else int(float(value))
+            number = float(value) if float in kinds else int(value)  # as it is: a float has 53 bits
             if number in domain:
                 return number
         expected = _expected(kinds, literals, domain, named=not (whole or float in kinds))
