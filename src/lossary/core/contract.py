@@ -114,14 +114,15 @@ def admitted(name: str, argument: str, x: Array) -> Array:
 def _plain(name: str, argument: str, x: Array) -> Array:
     """A NumPy array itself, without a subclass that gives operators another meaning, in the byte order of this
     machine (FITS and NIfTI files hold the other one)."""
-    if isinstance(x, np.memmap):
+    own: type = type(x)
+    if issubclass(own, np.memmap):
         x = np.asarray(x)
-    if type(x) is not np.ndarray and isinstance(x, np.ndarray):
+    elif own is not np.ndarray and issubclass(own, np.ndarray):
         cure = f"pass `np.asarray({argument})`"
-        if isinstance(x, np.ma.MaskedArray):
+        if issubclass(own, np.ma.MaskedArray):
             cure = f"pass `{argument}.data`, and `mask=~np.ma.getmaskarray({argument})` for the elements that count"
         raise TypeError(
-            f"{name}: `{argument}` is a numpy {type(x).__name__}, whose operations are not those of an array; {cure}"
+            f"{name}: `{argument}` is a numpy {own.__name__}, whose operations are not those of an array; {cure}"
         )
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
