@@ -27,7 +27,10 @@ def learns(*arrays: Array | None) -> bool:
     from torch._C._functorch import is_functorch_wrapped_tensor as transformed
 
     # nested transforms of torch.func hide from each other by which arrays they differentiate
-    return any(x is not None and (x.requires_grad or has_tangent(x) or transformed(x)) for x in arrays)
+    return any(
+        x is not None and x.is_floating_point() and (x.requires_grad or has_tangent(x) or transformed(x))
+        for x in arrays
+    )
 
 
 def has_tangent(x: Array) -> bool:

@@ -65,6 +65,7 @@ class PoissonNLLLoss(PointwiseLoss):
     "Nix & Weigend 1994, Estimating the Mean and Variance of the Target Probability Distribution, eq. 2",
     aliases=("gaussian_nll", "heteroscedastic"),
     span=(-math.inf, math.inf),
+    held=("variance",),  # below the floor its gradient is that at the floor
 )
 class GaussianNLLLoss(PointwiseLoss):
     r"""Negative log-likelihood of a Gaussian whose mean and variance the model predicts.
