@@ -114,7 +114,7 @@ def admitted(name: str, argument: str, x: Array) -> Array:
 def _plain(name: str, argument: str, x: Array) -> Array:
     """A NumPy array itself, without a subclass that gives operators another meaning, in the byte order of this
     machine (FITS and NIfTI files hold the other one)."""
-    own: type[Any] = type(x)
+    own: Any = type(x)
     if issubclass(own, np.memmap):
         x = np.asarray(x)
     elif own is not np.ndarray and issubclass(own, np.ndarray):
