@@ -117,7 +117,7 @@ def _plain(name: str, argument: str, x: Array) -> Array:
     own = type(x).__name__
     if own == "memmap":
         x = np.asarray(x)
-    elif own != "ndarray" and not isinstance(x, np.generic):
+    elif own != "ndarray" and issubclass(type(x), np.ndarray):
         cure = f"pass `np.asarray({argument})`"
         if own == "MaskedArray":
             cure = f"pass `{argument}.data`, and `mask=~np.ma.getmaskarray({argument})` for the elements that count"
