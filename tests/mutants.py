@@ -3,19 +3,28 @@
 `python tests/mutants.py` copies `src` to a temporary folder, changes one place there, and runs the tests that should
 notice against the copy. A fault that goes unnoticed is a hole in the suite: exit code 1. `-k WORD` plants only faults
 whose name holds the word.
+
+The frameworks are imported once, and each fault is tried in a fork of this process, which has not computed anything.
 """
 
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import dataclasses
+import importlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
+import traceback
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+import conftest  # noqa: F401  (the environment that it sets is read when a framework is imported)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -259,27 +268,67 @@ FAULTS = (
 # fmt: on
 
 
-def caught(fault: Fault) -> bool:
-    """Whether the chosen tests fail on a copy with the fault."""
-    with tempfile.TemporaryDirectory(prefix="lossary-mutant-") as folder:
-        source = Path(folder) / "src"
-        shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
-        place = source / "lossary" / fault.file
-        text = place.read_text()
-        if text.count(fault.old) != 1:
-            raise SystemExit(
-                f"the fault {fault.name!r} wants to change {fault.old!r}, which stands {text.count(fault.old)} times in "
-                f"{fault.file}; write it anew for the code as it is"
-            )
-        place.write_text(text.replace(fault.old, fault.new))
-        environment = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
-        arguments = fault.tests.split(" -k ")
-        selected = ["-k", arguments[1].strip("'")] if len(arguments) > 1 else []
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", arguments[0], *selected]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-        if done.returncode not in (0, 1):  # 5: the selection is empty; 2, 3, 4: pytest itself failed
-            raise SystemExit(f"the tests of the fault {fault.name!r} did not run:\n{done.stdout}\n{done.stderr}")
-        return done.returncode == 1
+def plant(fault: Fault, source: Path) -> None:
+    """Makes a copy of the package with the fault. The bytecode of the files that are unchanged goes with them."""
+    shutil.copytree(ROOT / "src", source)
+    place = source / "lossary" / fault.file
+    text = place.read_text()
+    if text.count(fault.old) != 1:
+        raise SystemExit(
+            f"the fault {fault.name!r} wants to change {fault.old!r}, which stands {text.count(fault.old)} times in "
+            f"{fault.file}; write it anew for the code as it is"
+        )
+    place.write_text(text.replace(fault.old, fault.new))
+
+
+def test(fault: Fault, source: Path, output: Path) -> NoReturn:
+    """Runs the chosen tests against the copy, and ends this process with pytest's exit code."""
+    code = 3
+    try:
+        with output.open("wb") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        os.environ["PYTHONPATH"] = str(source)  # for the processes that a test starts
+        sys.path.insert(0, str(source))
+        path, *words = fault.tests.split(" -k ")
+        selected = [f"-k={word}" for word in (w.replace("'", "") for w in words)]
+        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", path, *selected])
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def start(fault: Fault, folder: Path) -> int:
+    """The process that tries a fault."""
+    folder.mkdir()
+    plant(fault, folder / "src")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX warns of forks: nothing here has computed, and there is one thread
+        process = os.fork()
+    if process == 0:
+        test(fault, folder / "src", folder / "output")
+    return process
+
+
+def missed(faults: Sequence[Fault], jobs: int, folder: Path) -> list[Fault]:
+    """Tries faults, so many at a time, and says of each whether the suite caught it."""
+    waiting, running, found = list(enumerate(faults)), {}, []
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            number, fault = waiting.pop(0)
+            running[start(fault, folder / str(number))] = number, fault
+        process, status = os.wait()
+        number, fault = running.pop(process)
+        code = os.waitstatus_to_exitcode(status)
+        if code not in (0, 1):  # 5: the selection is empty; 2, 3, 4: pytest itself failed
+            output = (folder / str(number) / "output").read_text()
+            raise SystemExit(f"the tests of the fault {fault.name!r} did not run:\n{output}")
+        print(f"{'caught' if code == 1 else 'MISSED':7} {fault.name}", flush=True)
+        found += [fault] if code == 0 else []
+        shutil.rmtree(folder / str(number))
+    return found
 
 
 def main() -> int:
@@ -288,14 +337,13 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     faults = [fault for fault in FAULTS if options.k in fault.name]
-    missed: list[str] = []
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for fault, found in zip(faults, pool.map(caught, faults), strict=True):
-            print(f"{'caught' if found else 'MISSED':7} {fault.name}", flush=True)
-            if not found:
-                missed.append(fault.name)
-    print(f"{len(faults) - len(missed)} of {len(faults)} planted faults were caught")
-    return 1 if missed else 0
+    for library in ("torch", "jax", "tensorflow"):
+        importlib.import_module(library)
+    assert "lossary" not in sys.modules
+    with tempfile.TemporaryDirectory(prefix="lossary-mutants-") as folder:
+        unseen = missed(faults, options.jobs, Path(folder))
+    print(f"{len(faults) - len(unseen)} of {len(faults)} planted faults were caught")
+    return 1 if unseen else 0
 
 
 if __name__ == "__main__":
