@@ -27,9 +27,9 @@ from lossary.core.families import (
 from lossary.core.families.box import PairLoss
 from lossary.core.loss import Loss
 from references import evaluate
-from variants import defaults, variants
+from variants import defaults, everything
 
-ALL = [loss for cls in lossary.catalogue() for loss in variants(cls)]
+ALL = everything()
 DEFAULTS = defaults()
 
 
