@@ -19,11 +19,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import extra, measure, results, vocabulary
+from benchmarks import cases, extra, measure, results, structure, toll, vocabulary
 from benchmarks.case import Case
-from benchmarks.cases import CASES, CE, IMAGES, groups
+from benchmarks.cases import CE, IMAGES
 
-EXTRA = ("scaling", "overhead", "vocabulary")
+CASES = (*cases.CASES, *toll.CASES)
+GROUPS = tuple(dict.fromkeys(case.group for case in CASES))
+EXTRA = ("scaling", "overhead", "vocabulary", "structure")
 console = Console(width=None if Console().is_terminal else 170)
 
 
@@ -31,13 +33,13 @@ def chosen(names: list[str]) -> tuple[list[Case], list[str]]:
     """The cases and extra tables of which a name is part of the group or the case; all but the slow table where no name
     is given."""
     if not names:
-        return list(CASES), [table for table in EXTRA if table != "vocabulary"]  # which takes minutes: ask for it
-    cases = [case for case in CASES if any(name in f"{case.group} {case.id}" for name in names)]
+        return list(CASES), ["scaling", "overhead"]  # vocabulary takes minutes, structure times nothing: ask for them
+    found = [case for case in CASES if any(name in f"{case.group} {case.id}" for name in names)]
     tables = [table for table in EXTRA if any(name in table for name in names)]
-    if not cases and not tables:
-        known = ", ".join([*groups(), *EXTRA])
+    if not found and not tables:
+        known = ", ".join([*GROUPS, *EXTRA])
         raise typer.BadParameter(f"no case is called {' or '.join(map(repr, names))}; the groups are {known}")
-    return cases, tables
+    return found, tables
 
 
 def control(repeats: int, seconds: float) -> measure.Spread:
@@ -79,12 +81,14 @@ def main(
                 made[name], report[name] = extra.scaling(repeats, seconds / 4, progress.refresh)
             elif name == "overhead":
                 made[name], report[name] = extra.overhead(repeats, compiled, progress.refresh)
+            elif name == "structure":
+                made[name], report[name] = structure.structure()
             else:
                 made[name], report[name] = vocabulary.table(repeats, seconds, progress.refresh)
             progress.advance(task)
     console.print(", ".join(f"{key} {value}" for key, value in machine().items()))
     console.print(f"control, F.cross_entropy against itself on {IMAGES.label}: {results.shown(noise)} times\n")
-    for group in groups():
+    for group in GROUPS:
         of_group = [row for row in rows if row.case.group == group]
         if of_group:
             console.print(results.table(group, of_group))
