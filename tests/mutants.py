@@ -183,6 +183,10 @@ FAULTS = (
     Fault("a new formula keeps the old slope", "core/families/elements.py", 'owner["slope"] <= owner["values"]', "True", "tests/test_edges.py -k inherit"),
     Fault("sign of a label of 0", "core/families/answer.py", "return affine(-1.0, 2.0, self.t)", "return self.t", f"{VALUES} 'BCE'"),
     Fault("whole powers lose a factor", "array/primitives/functions.py", "else xp.square(half) * base", "else xp.square(half)", f"{VALUES} 'Focal and gamma'"),
+    Fault("weights that learn are constants in Lovász", "array/sorted_errors.py", " and not learns(weight)", "", "tests/test_gradients.py -k 'every_input and LovaszSoftmax'"),
+    Fault("|x| has a slope at 0 in JAX", "array/primitives/functions.py", "xp.where(x != 0, xp.abs(x), 0.0) if is_jax(x) else xp.abs(x)", "xp.abs(x)", "tests/test_gradients.py -k one_slope"),
+    Fault("an impossible answer meets the slope of its factor", "array/primitives/functions.py", "    if not smooth:\n        return factor", "    if True:\n        return factor", "tests/test_gradients.py -k 'impossible_truth and jax'"),
+    Fault("NaN boxes do not overlap", "core/families/box_pair.py", "proper = xp.logical_not(union <= 0)", "proper = union > 0", "tests/test_edges.py -k 'counts_is_seen and InnerIoU'"),
     # experiments
     Fault("the largest object is learned", "studies/detection/detector.py", "area.min(-1)", "area.max(-1)", "tests/studies/test_detection.py -k smallest"),
     Fault("detections of every class suppress each other", "studies/detection/detector.py", "classes=label, ", "", "tests/studies/test_detection.py -k sorted"),
