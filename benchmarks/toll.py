@@ -34,7 +34,7 @@ def small(
 
 
 def ignored(name: str, loss: L.Loss, limit: float, peers: tuple[Call, ...] = ()) -> Case:
-    """A case of full size in which 30 % of the labels are ignored, against the native function that ignores them too."""
+    """Full size, with 30 % of the labels ignored, against the native function that ignores them too."""
     bars = (Bar("time/native", limit, "the trunk: 30 % ignored, at full size"),)
     inputs = dataclasses.replace(IMAGES, kind="some ignored")
     return Case(SOME_IGNORED, name, inputs, Ours(loss.replace(ignore_index=IGNORED)), CE, peers, bars)

@@ -214,7 +214,7 @@ class RegionLoss(OverlapLoss):
     def _losses(self, xp: Namespace, counts: Counts) -> ClassLosses:
         counted = counts.places > 0  # an image of which everything is ignored has no classes
         if self.classes == "present":
-            counted = xp.logical_and(counted, counts.tp + counts.fn > 0)
+            counted = xp.logical_and(counted, xp.logical_not(counts.tp + counts.fn <= 0))  # NaN is present
         if self.joins_classes and self.task != "binary":
             counted, weight = self.taking_part(xp, counts.tp, counted)
             counts, counted = self.joined(xp, counts, weight), xp.any(counted, axis=-1)

@@ -46,7 +46,8 @@ class IoULoss(BoxLoss):
 
     def values(self, xp: Namespace, pair: BoxPair) -> Array:
         if self.form == "log":
-            return apply_where(xp, pair.iou > self.floor, lambda iou: -xp.log(iou), pair.iou, -math.log(self.floor))
+            apart = pair.iou <= self.floor  # NaN is not
+            return apply_where(xp, xp.logical_not(apart), lambda iou: -xp.log(iou), pair.iou, -math.log(self.floor))
         return 1.0 - (pair.iou if self.form == "linear" else pair.iou**2)
 
 

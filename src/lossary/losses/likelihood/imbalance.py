@@ -274,7 +274,7 @@ class TopKLoss(LikelihoodLoss):
         k = xp.ceil(self.fraction * number - 1e-3)
         place = running_sum(xp.astype(xp.ones_like(ranked), xp.int32))
         least = xp.sum(xp.where(place == xp.astype(k, place.dtype), ranked, 0.0))
-        above, tie = rank > least, rank == least
+        above, tie = xp.logical_not(rank <= least), rank == least  # NaN is above all
         left = k - xp.sum(xp.astype(above, values.dtype))
         share = xp.where(above, 1.0, xp.astype(tie, values.dtype) * divide(xp, left, _count(xp, tie, values)))
         if counted is not None:
