@@ -64,7 +64,9 @@ def read_arrays(path: Path, needed: Sequence[str], optional: Sequence[str] = ())
         raise
     except Exception as error:  # a broken archive raises whatever zipfile, zlib and numpy meet in it
         told = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path} cannot be read as an .npz file of plain arrays: {told}; save it with {how}") from error
+        raise InputError(
+            f"{path} cannot be read as an .npz file of plain arrays: {told}; save it with {how}"
+        ) from error
 
 
 def _check_kind(path: Path, needed: Sequence[str], how: str) -> None:
@@ -111,7 +113,9 @@ def _header(file: zipfile.ZipFile, member: str, path: Path) -> _Header:
     """Shape and dtype, if the file has as many bytes as they ask for."""
     with file.open(member) as stream:
         version = np.lib.format.read_magic(stream)  # pyright: ignore[reportArgumentType]
-        read: Any = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+        read: Any = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(
+            version
+        )
         if read is None:
             raise InputError(f"{path}: {member} is of version {version} of NumPy's format, for fields with odd names")
         shape, _, dtype = read(stream)
@@ -125,8 +129,8 @@ def _header(file: zipfile.ZipFile, member: str, path: Path) -> _Header:
     there = info.file_size - header.start
     if any(side < 0 for side in shape) or header.size != there or info.file_size > _EXPANSION * info.compress_size:
         raise InputError(
-            f"{path}: {member} says that it is {dtype} of shape {shape}, {memory.readable(max(header.size, 0))}, but has "
-            f"{memory.readable(max(there, 0))}; the file is damaged"
+            f"{path}: {member} says that it is {dtype} of shape {shape}, {memory.readable(max(header.size, 0))}, but "
+            f"has {memory.readable(max(there, 0))}; the file is damaged"
         )
     return header
 

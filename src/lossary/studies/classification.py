@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _CONFUSIONS = 40
-"""Classes up to which the page draws tables of confusions: squares of more are not seen, and their number grows fast."""
+"""Classes up to which the page has tables of confusions; squares of more are not seen, and their number grows fast."""
 
 _MISTAKES = 12
 """Test images in the report that at least one loss gets wrong."""

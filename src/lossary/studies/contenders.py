@@ -129,7 +129,7 @@ def check(study: Study, entries: Entries, model: nn.Module, data: Data, batch_si
 
 
 _COPIES = 6
-"""Of the model's outputs, that a step of training holds at once: logits, their softmax, targets of that shape, slopes."""
+"""Arrays of the size of the model's outputs that a step holds at once: logits, softmax, targets, their gradients."""
 
 
 def _check_room(study: Study, model: nn.Module, x: Tensor, data: Data, losses: int) -> None:

@@ -137,9 +137,7 @@ def _check_targets(key: str, targets: np.ndarray, images: np.ndarray, dense: boo
         raise InputError(f"`{key}` must hold integers, one class each; got dtype {targets.dtype}")
 
 
-def check_classes(
-    key: str, targets: np.ndarray, names: np.ndarray | None, *, several: bool = True
-) -> tuple[str, ...]:
+def check_classes(key: str, targets: np.ndarray, names: np.ndarray | None, *, several: bool = True) -> tuple[str, ...]:
     """The names of the classes. `targets` are as they came, for a cast to int64 could wrap them; with `several`, more
     than one class must occur."""
     low, high = int(targets.min()), int(targets.max())
