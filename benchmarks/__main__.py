@@ -5,7 +5,7 @@ Times are processor seconds of one thread, unless `--threads` says otherwise. Ra
 rounds, with their quartiles; the control row, the native loss against itself, says how far two equal things differ on
 this machine at this moment. Exit code 1 if a bar fails.
 
-`python -m benchmarks false-alarms` is of the studies instead: how often a report on equal losses announces a difference.
+`python -m benchmarks false-alarms` is of the studies: how often a report on equal losses announces a difference.
 """
 
 from __future__ import annotations
