@@ -284,7 +284,7 @@ def test_a_model_of_too_many_classes_is_refused_before_it_is_asked(monkeypatch: 
 
     monkeypatch.setattr(memory, "free", lambda: 2**20)
     told = (
-        r"a model of 6 classes, whose output has 6 × 48 × 48 numbers .* needs about 1.29 MiB of memory, and 1 MiB are"
+        r"a model of 6 classes, whose output has 6 × 48 × 48 numbers .* needs about 1.33 MiB of memory, and 1 MiB are"
     )
     with pytest.raises(InputError, match=told):
         studies.compare([one], **TINY)

@@ -1,4 +1,4 @@
-"""The tables of `compare` and `simulate` at the widths of terminals and in a pipe: nothing is broken, nothing cut off."""
+"""The tables of `compare` and `simulate` at several widths and in a pipe: nothing is broken, nothing cut off."""
 
 from __future__ import annotations
 
@@ -110,6 +110,6 @@ def test_columns_that_do_not_fit_go_below() -> None:
     assert len(narrow) == 9
     assert [line.plain for line in grid.layout("loss", names[1:], columns[:2], 30)] == [
         "a_long_name:option=1",
-        "  metric 0  1",
-        "  metric 1  1",
+        "  metric 0  0.123 ±.001",
+        "  metric 1  0.123 ±.001",
     ]

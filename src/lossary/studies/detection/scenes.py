@@ -35,7 +35,7 @@ class Scene:
 
 
 def detection_data(
-    *, train: int = 400, validation: int = 100, test: int = 250, scene: Scene | None = None, seed: int = 0
+    *, train: int = 500, validation: int = 100, test: int = 250, scene: Scene | None = None, seed: int = 0
 ) -> Data:
     """Digits stretched to any size on a cluttered canvas, each with the box of its ink.
 
