@@ -202,9 +202,9 @@ FAULTS = (
     Fault("what a loss does not see is not declared", "losses/boxes/distance.py", '    unseen="boxes that do not overlap, whose weight is 0",\n', "", "tests/checker/test_claims.py -k 'finds_nothing and FocalEIoU'"),
     Fault("a loss keeps more than it declares", "losses/likelihood/noise.py", "keeps=13.0", "keeps=12.0", "tests/checker/test_claims.py -k 'finds_nothing and BiTempered'"),
     # what studies announce, read and write
-    Fault("report: one test for each difference", "studies/verdicts.py", "flat[order] * np.arange(len(order), 0, -1)", "flat[order]", "tests/studies/test_verdicts.py -k 'announce_nothing and normal'"),
+    Fault("report: one test for each difference", "studies/verdicts.py", "flat[order] * np.arange(len(order), 0, -1)", "flat[order]", "tests/studies/test_verdicts.py -k welch_and_holm"),
     Fault("report: three equal runs have no variance", "studies/verdicts.py", "np.maximum(corrected, _relabelled(values, t))", "corrected", "tests/studies/test_verdicts.py -k 'announce_nothing and collapses'"),
-    Fault("report: all losses scatter alike", "studies/verdicts.py", "own = square / np.maximum(count - 1, 1)", "own = square.mean(-2, keepdims=True) + 0 * square\n    own = own / np.maximum(count - 1, 1)", "tests/studies/test_verdicts.py -k 'announce_nothing and scatters'"),
+    Fault("report: all losses scatter alike", "studies/verdicts.py", "own = square / np.maximum(count - 1, 1)", "own = square.mean(-2, keepdims=True) + 0 * square\n    own = own / np.maximum(count - 1, 1)", "tests/studies/test_verdicts.py -k welch_and_holm"),
     Fault("report: the leader alone is marked", "studies/summary.py", "label == first or chances[label] > LEVEL", "label == first and telling", "tests/studies/test_report.py -k green"),
     Fault("report: shares are judged one by one", "studies/outliers.py", "return Verdicts.of(found[0].losses, tuple(map(part, self.reached)), values)", "return Verdicts(found[0].losses, tuple(map(part, self.reached)), values, np.concatenate([own.p[..., :1] for own in found], axis=2))", "tests/studies/test_verdicts.py -k shares_of_outliers"),
     Fault("report: that nothing can be told is left out", "studies/summary.py", "lines += headline(found, _count(comparison))", "pass", "tests/studies/test_verdicts.py -k comes_first"),
