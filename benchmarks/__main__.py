@@ -4,6 +4,8 @@
 Times are processor seconds of one thread, unless `--threads` says otherwise. Ratios are medians over interleaved
 rounds, with their quartiles; the control row, the native loss against itself, says how far two equal things differ on
 this machine at this moment. Exit code 1 if a bar fails.
+
+`python -m benchmarks false-alarms` is of the studies: how often a report on equal losses announces a difference.
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import cases, extra, measure, results, structure, toll, vocabulary
+from benchmarks import cases, extra, false_alarms, measure, results, structure, toll, vocabulary
 from benchmarks.case import Case
 from benchmarks.cases import CE, IMAGES
 
 CASES = (*cases.CASES, *toll.CASES)
 GROUPS = tuple(dict.fromkeys(case.group for case in CASES))
+FALSE_ALARMS = "false-alarms"
 EXTRA = ("scaling", "overhead", "vocabulary", "structure")
 console = Console(width=None if Console().is_terminal else 170)
 
@@ -37,7 +40,7 @@ def chosen(names: list[str]) -> tuple[list[Case], list[str]]:
     found = [case for case in CASES if any(name in f"{case.group} {case.id}" for name in names)]
     tables = [table for table in EXTRA if any(name in table for name in names)]
     if not found and not tables:
-        known = ", ".join([*GROUPS, *EXTRA])
+        known = ", ".join([*GROUPS, *EXTRA, FALSE_ALARMS])
         raise typer.BadParameter(f"no case is called {' or '.join(map(repr, names))}; the groups are {known}")
     return found, tables
 
@@ -57,8 +60,12 @@ def main(
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch. More than one needs a quiet machine.")] = 1,
     compiled: Annotated[bool, typer.Option(help="Overhead with torch.compile too; half a minute per loss.")] = False,
     every: Annotated[bool, typer.Option("--all", help="A second table per group: every contender.")] = False,
+    reports: Annotated[int, typer.Option(min=1, help="With false-alarms: reports in each cell of its table.")] = 2000,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write every number to this file.")] = None,
 ) -> None:
+    if cases == [FALSE_ALARMS]:
+        study_reports(reports, json_file)
+        return
     if quick:
         repeats, seconds = measure.FEWEST_ROUNDS, 5.0
     torch.set_num_threads(threads)
@@ -105,6 +112,21 @@ def main(
     for line in missed:
         console.print(f"FAIL {line}")
     if missed or any(row.verdict(bar) is False for row in rows for bar in row.case.bars):
+        raise typer.Exit(1)
+
+
+def study_reports(reports: int, json_file: Path | None) -> None:
+    """The tables of false alarms and of power."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(FALSE_ALARMS, total=false_alarms.STEPS)
+        found = list(false_alarms.tables(reports, lambda: progress.advance(task)))
+    for table, _, _ in found:
+        console.print(table)
+    if json_file is not None:
+        json_file.write_text(json.dumps({"reports": reports, "tables": [numbers for _, numbers, _ in found]}, indent=1))
+    if any(high for _, _, high in found):
+        console.print("FAIL more reports than the level allows announce a difference between equal losses")
         raise typer.Exit(1)
 
 

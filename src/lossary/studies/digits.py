@@ -43,7 +43,7 @@ class Canvas:
 
 
 def segmentation_data(
-    *, train: int = 400, validation: int = 100, test: int = 200, canvas: Canvas | None = None, seed: int = 0
+    *, train: int = 320, validation: int = 80, test: int = 150, canvas: Canvas | None = None, seed: int = 0
 ) -> Data:
     """Digits on a cluttered canvas; each pixel is background or belongs to one of the digits.
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from lossary.studies.data import Data, Split, parts_of, read_arrays
+from lossary.studies.archive import read_arrays
+from lossary.studies.data import Data, Split, check_numbers, parts_of
 from lossary.studies.errors import InputError
 from lossary.studies.metrics import Metric
 from lossary.studies.results import Comparison
@@ -68,18 +69,18 @@ def _split(features: np.ndarray, targets: np.ndarray, train: np.ndarray) -> Spli
 
 def _load(path: Path) -> Data:
     """An .npz of `features` (N, F) and `targets` (N,), and optionally `split` (N,)."""
-    arrays = read_arrays(path)
-    for name in ("features", "targets"):
-        if name not in arrays:
-            raise InputError(f"{path} has no array {name!r}; it has {', '.join(sorted(arrays)) or 'none'}")
+    arrays = read_arrays(path, ("features", "targets"), ("split",))
     features, targets = arrays["features"], arrays["targets"]
     if features.ndim != 2 or targets.shape != features.shape[:1]:
         raise InputError(
             f"`features` must have shape (N, F) and `targets` (N,); got {features.shape} and {targets.shape}"
         )
-    for name, x in (("features", features), ("targets", targets)):
-        if x.dtype.kind not in "buif" or not np.isfinite(x).all():
-            raise InputError(f"`{name}` must hold finite numbers")
+    if 0 in features.shape:
+        raise InputError(f"`features` is empty; got shape {features.shape}")
+    # in float64 from here on, so that a mean of large numbers does not leave the finite ones
+    features, targets = (check_numbers(n, arrays[n]).astype(float) for n in ("features", "targets"))
+    if targets.min() == targets.max():
+        raise InputError(f"every number in `targets` is {targets[0]:g}; there is nothing to learn")
     part = parts_of(arrays.get("split"), targets, dense=True, seed=0)
     train = part == 0
     # by the median and its deviation, which a few wrong targets do not move
