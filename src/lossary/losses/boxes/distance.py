@@ -116,6 +116,7 @@ class EIoULoss(BoxLoss):
 @loss(
     "Zhang et al. 2021, Focal and Efficient IOU Loss, eq. 13",
     arxiv="2101.08158",
+    aliases=("f_eiou",),
     surveys=("S0",),
     span=(0.0, 3.25),  # a target without size in the corner of a box: 1 + ¼ + 1 + 1
     constant="the weight IoU^γ",

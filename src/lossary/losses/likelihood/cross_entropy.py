@@ -69,7 +69,13 @@ class BCELoss(LikelihoodLoss):
 @loss(
     "Good 1952, Rational Decisions; label smoothing: Szegedy et al. 2016, section 7",
     arxiv="1512.00567",
-    aliases=("ce", "softmax_cross_entropy", "categorical_cross_entropy", "sparse_categorical_cross_entropy"),
+    aliases=(
+        "ce",
+        "weighted_cross_entropy",
+        "softmax_cross_entropy",
+        "categorical_cross_entropy",
+        "sparse_categorical_cross_entropy",
+    ),
     surveys=("S0", "S1", "S2", "S4"),
 )
 class CrossEntropyLoss(LikelihoodLoss):

@@ -1,0 +1,26 @@
+"""Packages that a part of Lossary needs and `pip install lossary` does not bring."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def needed(what: str, extra: str, also: str = "") -> Iterator[None]:
+    """Around imports: where a package is missing, the error says what needs it and which extra brings it.
+
+    >>> with needed("pictures", "studies"):
+    ...     import matplotlib.nowhere
+    Traceback (most recent call last):
+    ImportError: pictures need matplotlib.nowhere: pip install "lossary[studies]"
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "lossary":
+            raise
+        verb = "need" if what.endswith("s") else "needs"
+        raise ImportError(
+            f'{what} {verb} {error.name}: pip install "lossary[{extra}]"{also}', name=error.name
+        ) from error
