@@ -59,9 +59,7 @@ def list_losses(
 def show(
     name: Annotated[
         str,
-        typer.Argument(
-            help="The name of a loss, an alias, or what a library calls it, such as monai.losses.DiceCELoss."
-        ),
+        typer.Argument(help="A loss, an alias, or what a library calls it, such as monai.losses.DiceCELoss."),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
 ) -> None:
@@ -127,7 +125,7 @@ def _table(found: Sequence[Description]) -> Table:
 
 
 def _lines(console: Console, found: Sequence[Description]) -> None:
-    """Two lines a loss: its names, and what it is."""
+    """A line for each loss, or two where its names and what it is do not fit on one."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -135,8 +133,12 @@ def _lines(console: Console, found: Sequence[Description]) -> None:
         console.print(Text(f"\n{family}", style="bold cyan"))
         for d in found:
             if d.family == family:
-                console.print(Text.assemble((d.name, "bold"), f"  {d.short_name}"), soft_wrap=True)
-                console.print(Padding(Text(d.summary), (0, 0, 0, 4)))
+                names = Text.assemble((d.name, "bold"), f"  {d.short_name}")
+                if len(names) + len(d.summary) + 2 <= console.width:
+                    console.print(names + Text(f"  {d.summary}"))
+                else:
+                    console.print(names, soft_wrap=True)
+                    console.print(Padding(Text(d.summary), (0, 0, 0, 4)))
 
 
 # --- show -------------------------------------------------------------------------------------------------------------
