@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 
 
 @contextlib.contextmanager
-def needed(what: str, extra: str, also: str = "") -> Iterator[None]:
+def needed(what: str, extra: str, also: str = "") -> Generator[None]:
     """Around imports: where a package is missing, the error says what needs it and which extra brings it.
 
     >>> with needed("pictures", "studies"):
     ...     import matplotlib.nowhere
     Traceback (most recent call last):
-    ImportError: pictures need matplotlib.nowhere: pip install "lossary[studies]"
+    ImportError: pictures need matplotlib: pip install "lossary[studies]"
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] == "lossary":
+        package = (error.name or "lossary").split(".")[0]
+        if package == "lossary":
             raise
         verb = "need" if what.endswith("s") else "needs"
-        raise ImportError(
-            f'{what} {verb} {error.name}: pip install "lossary[{extra}]"{also}', name=error.name
-        ) from error
+        raise ImportError(f'{what} {verb} {package}: pip install "lossary[{extra}]"{also}', name=error.name) from error

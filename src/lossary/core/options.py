@@ -168,9 +168,8 @@ def check_names(cls: Any, positional: Sequence[Any], settings: Sequence[str]) ->
     takes = f"it takes {', '.join(known)}"
     for setting in settings:
         if setting not in known:
-            near = [o for o in ELSEWHERE.get(setting, ()) if o in known] or difflib.get_close_matches(
-                setting, known, n=1
-            )
+            meant = [option for option in ELSEWHERE.get(setting, ()) if option in known]
+            near = meant or difflib.get_close_matches(setting, known, n=1)
             hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
             of_call = (
                 ". Weights of elements are `sample_weight` of the call" if setting in ("weight", "weights") else ""

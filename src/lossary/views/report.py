@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lossary.core.extras import needed
 from lossary.studies import summary
 from lossary.studies.results import Comparison
 from lossary.views import charts
@@ -65,7 +66,8 @@ def colours(comparison: Comparison) -> dict[str, int]:
 
 @functools.cache
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    with needed("reports", "studies"):
+        from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("lossary", "views/templates"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Hashable
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
@@ -111,8 +110,8 @@ class KLDBoxLoss(BoundedDistanceLoss):
     def pair(self, xp: Namespace, prediction: Array, target: Array) -> GaussianPair:
         return GaussianPair(xp, target, prediction) if self.reverse else super().pair(xp, prediction, target)
 
-    def preparation_key(self) -> Hashable:
-        return super().preparation_key(), self.reverse
+    def preparation_key(self) -> str:
+        return f"{super().preparation_key()}, reversed" if self.reverse else super().preparation_key()
 
     def distance(self, xp: Namespace, pair: GaussianPair) -> Array:
         return pair.divergence
