@@ -123,3 +123,40 @@ def test_find_and_create_know_it(row: Row) -> None:
             cls, given, settings = made
             assert L.find(name) is getattr(L, cls)
             assert L.create(name) == getattr(L, cls)(*given, **settings)
+
+
+WHOLE = (
+    "keras.losses",
+    "kornia.losses",
+    "monai.losses",
+    "optax.losses",
+    "pytorch_metric_learning.losses",
+    "segmentation_models_pytorch.losses",
+    "timm.loss",
+    "torch.nn",
+    "torchvision.ops",
+)
+NO_LOSSES = {
+    "keras.losses": {"Loss", "deserialize", "get", "serialize"},
+    "kornia.losses": {"MIKernel", "one_hot"},
+    "pytorch_metric_learning.losses": {
+        *("BaseLossWrapper", "BaseMetricLossFunction", "EmbeddingRegularizerMixin", "WeightRegularizerMixin"),
+    },
+    "timm.loss": {
+        *("compute_class_weights", "create_classification_loss", "load_class_stats", "load_class_weights"),
+        "resolve_class_weights",
+    },
+    "torch.nn": {"NLLLoss2d"},  # a deprecated name
+}
+"""What the modules hold beside losses."""
+
+
+@pytest.mark.parametrize("module", WHOLE)
+def test_every_loss_of_a_library_has_an_answer(module: str) -> None:
+    if importlib.util.find_spec(module.split(".")[0]) is None:
+        pytest.skip(f"{module.split('.')[0]} is one of the peers: make parity")
+    public = {name for name, value in vars(importlib.import_module(module)).items() if callable(value)}
+    losses = {name for name in public if not name.startswith("_")} - NO_LOSSES.get(module, set())
+    if module in ("torch.nn", "torchvision.ops"):
+        losses = {name for name in losses if name.lower().endswith("loss")}
+    assert {name for name in losses if not L.core.catalogue.rows(f"{module}.{name}")} == set()
