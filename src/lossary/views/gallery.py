@@ -88,8 +88,9 @@ def distinct(losses: Sequence[Loss]) -> list[Loss]:
 def _coincide(a: Curve, b: Curve) -> bool:
     """Whether two curves are one line on paper: a thousandth of their height apart at most."""
     values = np.interp(a.x, b.x, b.value)
-    height = float(np.ptp(np.concatenate([a.value, values])))
-    return bool(np.abs(np.asarray(a.value) - values).max() <= 1e-3 * height)
+    both = np.concatenate([a.value, values])
+    height = float(np.nanmax(both) - np.nanmin(both))
+    return bool(np.nanmax(np.abs(np.asarray(a.value) - values)) <= 1e-3 * height)
 
 
 def _replaced(loss: Loss, name: str, value: float) -> Loss | None:
