@@ -83,6 +83,8 @@ FAULTS = (
     Fault("divergence forgets the height", "core/families/rotated.py", "stretch(w / w_t) + stretch(h / h_t)", "stretch(w / w_t) + stretch(w / w_t)", f"{VALUES} KLDBox"),
     Fault("covariance of the wrong sign", "core/families/rotated.py", "- 2 * mixed * x * y", "+ 2 * mixed * x * y", f"{VALUES} ProbIoU"),
     Fault("another library's options are lost", "core/catalogue.py", "return cls, {**dict(zip(by_position, positional, strict=False)), **settings}", "return cls, {}", "tests/parity/test_elsewhere.py -k find_and_create"),
+    Fault("a multiple passes for the loss", "core/catalogue.py", "exactly and not all(row.exact for row in found)", "False", "tests/parity/test_elsewhere.py -k find_and_create"),
+    Fault("a library's loss without an answer", "core/elsewhere.py", '_none("optax.losses.smooth_labels", ', '_none("optax.losses.l2_loss", ', "tests/parity/test_elsewhere.py -k every_loss_of"),
     Fault("a row with another number", "core/elsewhere.py", '"0.25 * L.FocalLoss', '"0.5 * L.FocalLoss', "tests/parity/test_elsewhere.py -k same_number"),
     Fault("constructors speak Python", "core/loss.py", "            options.check_names(type(self), positional, tuple(settings))\n", "", "tests/test_catalogue.py -k meant"),
     Fault("a learned weight is frozen", "core/options.py", 'if getattr(value, "requires_grad", False) or not', "if not", "tests/test_catalogue.py -k arrays_of_any"),

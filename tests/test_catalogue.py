@@ -191,6 +191,7 @@ def test_names_that_people_come_with(name: str, cls: type[Loss]) -> None:
         ("DiceCELoss", r'L.DiceLoss\("multiclass"\) \+ L.CrossEntropyLoss\(\)'),
         ("log_loss", r"tf.compat.v1.losses.log_loss: L.BCELoss\(from_logits=False\). sklearn"),
         ("ssim", "not here yet"),
+        ("psnr", "kornia.losses.psnr_loss: |kornia.losses.PSNRLoss: "),
         ("edit_distance", "lossary.text.edit_distance"),
     ],
 )

@@ -75,7 +75,7 @@ def create(name: str, **settings: Any) -> Loss:
         ValueError: unknown name, or a value outside its domain.
         TypeError: unknown option, or one that the loss needs and does not get.
     """
-    cls, given = _resolve(name)
+    cls, given = _resolve(name, exactly=True)
     return cls(**{**given, **settings})
 
 
@@ -89,8 +89,9 @@ def rows(name: str) -> list[Row]:
     return list(dict.fromkeys(row for full, row in known.items() if _key(full.rpartition(".")[2]) == key))
 
 
-def _resolve(name: str) -> tuple[type[Loss], dict[str, Any]]:
-    """The class of a name, and the options that another library's name stands for."""
+def _resolve(name: str, exactly: bool = False) -> tuple[type[Loss], dict[str, Any]]:
+    """The class of a name, and the options that another library's name stands for; `exactly` refuses a name whose
+    number is a multiple of ours, say."""
     key = _key(name)
     if key in _names:
         return _classes[_names[key]], {}
@@ -103,8 +104,9 @@ def _resolve(name: str) -> tuple[type[Loss], dict[str, Any]]:
     if not found:
         raise ValueError(f"no loss is called {name!r}; {_hint(name)}")
     made = [row.loss() for row in found]
-    if any(loss is None for loss in made) or len({loss[0] for loss in made if loss}) > 1:
-        raise ValueError(f"{name!r} is no single loss here. {' '.join(_said(row) for row in found)}")
+    several = any(loss is None for loss in made) or len({loss[0] for loss in made if loss}) > 1
+    if several or (exactly and not all(row.exact for row in found)):
+        raise ValueError(f"{name!r} is no single loss here. {' '.join(_said(row, name) for row in found)}")
     cls_name, positional, settings = cast("tuple[str, list[Any], dict[str, Any]]", made[0])
     cls = _classes[cls_name]
     if len(found) > 1 and any(loss != made[0] for loss in made):
@@ -113,9 +115,13 @@ def _resolve(name: str) -> tuple[type[Loss], dict[str, Any]]:
     return cls, {**dict(zip(by_position, positional, strict=False)), **settings}
 
 
-def _said(row: Row) -> str:
-    """A row of the table in one sentence."""
-    return f"{row.names.split()[0]}: {row.ours or row.note}{'.' if row.ours else ''}"
+def _said(row: Row, name: str) -> str:
+    """A row of the table in one sentence, under the spelling that was asked for."""
+    spellings = row.names.split()
+    last = _key(name.rpartition(".")[2])
+    spelt = next((s for s in spellings if _key(s.rpartition(".")[2]) == last), spellings[0])
+    ours = row.ours if row.exact else row.code
+    return f"{spelt}: {ours or row.note}{'.' if ours else ''}"
 
 
 def _hint(name: str) -> str:

@@ -24,12 +24,21 @@ class Row(NamedTuple):
     @property
     def code(self) -> str:
         """Our call; empty where there is none."""
-        summed = self.ours and self.loss() is None
-        return f"({self.ours}){self.call}" if summed else self.ours + self.call
+        return f"({self.ours}){self.call}" if self.ours and not self._is_call else self.ours + self.call
+
+    @property
+    def exact(self) -> bool:
+        """Whether our loss gives the number by itself: nothing is done to what the call returns."""
+        node = ast.parse(self.code, mode="eval").body if self.ours else None
+        return isinstance(node, ast.Call) and not isinstance(node.func, ast.Attribute)
+
+    @property
+    def _is_call(self) -> bool:
+        return isinstance(ast.parse(self.ours, mode="eval").body, ast.Call)
 
     def loss(self) -> tuple[str, list[Any], dict[str, Any]] | None:
-        """Class and arguments of our loss; None where it is a sum, or no loss."""
-        node = ast.parse(self.ours, mode="eval").body if self.ours else None
+        """Class and arguments of our loss; None where there are several, or none."""
+        node = ast.parse(self.ours, mode="eval").body if self.ours and "Loss(" not in self.call else None
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
             return None
         if not (isinstance(node.func.value, ast.Name) and node.func.attr.endswith("Loss")):
