@@ -103,7 +103,7 @@ def test_too_few_runs_have_no_verdict() -> None:
 
 def test_what_pairing_would_ask_for() -> None:
     """The numbers at the top of `verdicts`."""
-    paired, welch = stats.t.isf(LEVEL / 75 / 2, [4, 8])
+    paired, welch = stats.t.isf(ANNOUNCED / 75 / 2, [4, 8])
     assert verdicts.__doc__ is not None
     assert f"{paired:.1f} standard errors" in " ".join(verdicts.__doc__.split())
     assert f"asks for {welch:.1f}." in " ".join(verdicts.__doc__.split())

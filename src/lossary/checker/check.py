@@ -15,6 +15,7 @@ from lossary.checker.loading import subject_of
 from lossary.checker.report import Finding, Report, code, short
 from lossary.checker.scenes import Convention, Task, random_scene
 from lossary.checker.subject import Subject, Trial
+from lossary.core.extras import needed
 from lossary.core.loss import Loss
 
 _ = (calls, meanings, fields)  # their claims enter CLAIMS when they are imported
@@ -71,7 +72,9 @@ def check(
     (True, 'values of one shape')
     """
     from lossary.checker.draws import has_draws
-    from lossary.checker.search import Asking, Draws, Scenes, first_failure  # which needs Hypothesis, an extra
+
+    with needed("the checker", "check"):
+        from lossary.checker.search import Asking, Draws, Scenes, first_failure  # which needs Hypothesis
 
     start = time.monotonic()
     subject = subject_of(loss, framework, target_first, ignore_index, name)

@@ -36,7 +36,10 @@ def simulate(
     Writes the summed error over the steps, the error over the starting positions, and an animation of one box. After
     Ctrl-C it does so for the losses that were done.
     """
-    import torch
+    from lossary.core.extras import needed
+
+    with needed("simulate", "studies"):
+        import torch
 
     from lossary.studies.boxes import Cases
     from lossary.studies.comparison import make_folder

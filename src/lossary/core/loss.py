@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import math
 import re
 import typing
@@ -36,7 +37,7 @@ class Facts:
     source: str  # the paper, as a reader would look it up
     arxiv: str | None  # its number there
     aliases: tuple[str, ...]  # other names that `find` understands
-    surveys: tuple[str, ...]  # which of the five survey documents (S0 … S4) ask for it
+    surveys: tuple[str, ...]  # which of the project's five survey documents ask for it; no user is shown the letters
     taxonomy: Taxonomy
     span: tuple[float, float]  # least and greatest value of one element
     reach: float  # the largest magnitude of the family's quantity at which float32 value and slope stay finite
@@ -51,7 +52,24 @@ class Facts:
 def family(cls: L) -> L:
     """Marks a base class: a frozen, keyword-only dataclass that is not in the catalogue."""
     # repr, eq and hash are those of `Loss` and the fields; a family's fields come first in its losses' signature
-    return dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls)  # pyright: ignore
+    made = dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls)  # pyright: ignore
+    made.__init__ = _explained(made.__init__)  # pyright: ignore
+    return made
+
+
+def _explained(init: Callable[..., None]) -> Callable[..., None]:
+    """A constructor that says which option it lacks or does not know, and what was meant. What it takes is only looked
+    up once something was wrong."""
+
+    @functools.wraps(init)
+    def __init__(self: Loss, *positional: Any, **settings: Any) -> None:  # noqa: N807
+        try:
+            init(self, *positional, **settings)
+        except TypeError:
+            options.check_names(type(self), positional, tuple(settings))
+            raise
+
+    return __init__
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option, dataclasses.field))

@@ -260,7 +260,7 @@ def _check_installed() -> None:
     needed = {"torch": "torch", "sklearn": "scikit-learn", "matplotlib": "matplotlib", "jinja2": "jinja2"}
     missing = [name for module, name in needed.items() if importlib.util.find_spec(module) is None]
     if missing:
-        raise InputError(f"this needs {', '.join(missing)}: pip install 'lossary[studies]'")
+        raise InputError(f'this needs {", ".join(missing)}: pip install "lossary[studies]"')
 
 
 def make_folder(path: Path) -> Path:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from lossary.core.extras import needed
 from lossary.studies.data import Data, Split
 
 STAMP = 16
@@ -20,7 +21,8 @@ INK = 0.35
 @functools.cache
 def handwritten() -> tuple[np.ndarray, np.ndarray]:
     """Images (1797, 8, 8) in [0, 1], and labels."""
-    from sklearn.datasets import load_digits  # pyright: ignore
+    with needed("real data", "studies"):
+        from sklearn.datasets import load_digits  # pyright: ignore
 
     digits = cast(Any, load_digits())
     images: np.ndarray = digits.images

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from lossary.core.extras import needed
 from lossary.studies.archive import read_arrays
 from lossary.studies.data import Data, Split, check_numbers, parts_of
 from lossary.studies.errors import InputError
@@ -33,7 +34,8 @@ def regression_data(*, outliers: float = 0.05, seed: int = 0) -> Data:
     """
     if not 0 <= outliers < 1:
         raise InputError(f"`outliers` must be in [0, 1); got {outliers}")
-    from sklearn.datasets import load_diabetes  # pyright: ignore
+    with needed("real data", "studies"):
+        from sklearn.datasets import load_diabetes  # pyright: ignore
 
     table = cast(Any, load_diabetes())
     features: np.ndarray = table.data

@@ -13,8 +13,8 @@ which holds the chance of *any* false announcement in a report at LEVEL:
 
 Runs of one seed share initial weights and batches, yet they are not paired. What they share can only make them alike,
 and then the error of a difference is smaller than the one reckoned with: unpaired tests err on the careful side. Paired
-tests have four degrees of freedom at five seeds, for which a correction of 75 asks for 9.6 standard errors; Welch's
-have up to eight, for which it asks for 5.4. So pairing would pay where runs of a seed correlate by .7 or more, and in
+tests have four degrees of freedom at five seeds, for which a correction of 75 asks for 10.1 standard errors; Welch's
+have up to eight, for which it asks for 5.6. So pairing would pay where runs of a seed correlate by .7 or more, and in
 these studies they hardly do. `python -m benchmarks false-alarms` measures how often equal losses are told apart, and
 how often unequal ones.
 """

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lossary.core.extras import needed
 from lossary.studies import summary
 from lossary.studies.files import write_whole
 from lossary.studies.results import Comparison
@@ -67,7 +68,8 @@ def colours(comparison: Comparison) -> dict[str, int]:
 
 @functools.cache
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    with needed("reports", "studies"):
+        from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("lossary", "views/templates"),

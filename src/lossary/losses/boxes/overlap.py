@@ -33,7 +33,7 @@ class IoULoss(BoxLoss):
     give exactly 0, points included.
 
     Elsewhere: mmdetection's `IoULoss` has `mode="log"` by default, with `eps=1e-6` as floor, and the same three forms.
-    The survey S1 calls a segmentation loss by this name: that is `JaccardLoss`.
+    A survey (Jadon 2020) calls a segmentation loss by this name: that is `JaccardLoss`.
 
     >>> import numpy as np, lossary
     >>> half = np.array([[0.0, 0, 1, 1]]), np.array([[0.0, 0, 2, 1]])

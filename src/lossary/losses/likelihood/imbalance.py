@@ -52,9 +52,9 @@ class BalancedBCELoss(BalancedLoss):
     both sides by its share. The unreduced loss has that shape. Sums of both sides add up over shards, so β is that of
     the whole batch.
 
-    Elsewhere: kornia's and HED's own code sum over pixels (`reduction="sum"`). `pos_weight=#negatives/#positives` in
-    `torch.nn.functional.binary_cross_entropy_with_logits` is this times #places/#positives. pytorch-toolbelt's balanced
-    loss adds a focal exponent.
+    Elsewhere: HED's own code sums over pixels (`reduction="sum"`); many of its ports take their mean.
+    `pos_weight=#negatives/#positives` in `torch.nn.functional.binary_cross_entropy_with_logits` is this times
+    #places/#positives. pytorch-toolbelt's balanced loss adds a focal exponent.
 
     >>> import numpy as np, lossary
     >>> logits, target = np.array([0.0, 0.0, 0.0, 0.0]), np.array([1, 0, 0, 0])
