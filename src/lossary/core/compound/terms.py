@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, Self, cast
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 from lossary.array.namespace import Array, is_array, namespace
 from lossary.array.primitives import gradient_norm, sizes
@@ -14,19 +14,14 @@ from lossary.core.compound.outputs import OutputLoss, check_outputs
 from lossary.core.families.classification import ClassBatch
 from lossary.core.loss import Facts, Loss, family
 from lossary.core.options import option
-from lossary.core.reduction import Empty, Mean, Reduction, Terms
+from lossary.core.reduction import Empty, Mean, Reduction, Terms, sums_of
 
 
 class Parts(NamedTuple):
-    """The statistics of each part, and the mean of the operand of the weights where there is one; `+` joins them."""
+    """The statistics of each part, which that part finalizes too, and the mean of the operand of the weights where there
+    is one."""
 
     statistics: tuple[Any, ...]
-
-    def __add__(self, other: Parts) -> Parts:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return Parts(tuple(a + b for a, b in zip(self.statistics, other.statistics, strict=True)))
-
-    def __radd__(self, other: Literal[0]) -> Parts:
-        return self
 
 
 class Prepared(NamedTuple):
@@ -208,24 +203,24 @@ class CompoundLoss(Loss):
         return self.combine(results, self._beside(results[0], batch.operand))
 
     def summarize(self, batch: Prepared) -> Parts:
-        statistics = [loss.summarize(b) for (_, loss), b in zip(self.terms, batch.batches, strict=True)]
+        statistics = [sums_of(loss, loss.summarize(b)) for (_, loss), b in zip(self.terms, batch.batches, strict=True)]
         if self.weighed_by is None:
             return Parts(tuple(statistics))
         # a mean, so that statistics of shards, which all carry it, add up like the others
-        like = self._finalized(statistics)[0]
+        like = self._from_sums(statistics)[0]
         operand = self._beside(like, batch.operand) + namespace(like).zeros_like(like)
         return Parts((*statistics, Mean(operand, namespace(like).ones_like(like))))
 
-    def finalize(self, statistics: Parts, *, normalizer: Any = None) -> Array:
-        results = self._finalized(statistics.statistics[: len(self.terms)], normalizer)
+    def from_sums(self, sums: Parts, *, normalizer: Any = None) -> Array:
+        results = self._from_sums(sums.statistics[: len(self.terms)], normalizer)
         if self.weighed_by is None:
             return self.combine(results, None)
-        mean = statistics.statistics[-1]
+        mean = sums.statistics[-1]
         return self.combine(results, mean.total / mean.count)
 
-    def _finalized(self, statistics: Any, normalizer: Any = None) -> list[Array]:
+    def _from_sums(self, statistics: Any, normalizer: Any = None) -> list[Array]:
         return [
-            loss.finalize(s, normalizer=self._normalizer(loss, normalizer))
+            loss.from_sums(s, normalizer=self._normalizer(loss, normalizer))
             for (_, loss), s in zip(self.terms, statistics, strict=True)
         ]
 

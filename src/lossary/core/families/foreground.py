@@ -38,8 +38,8 @@ class ForegroundMean(Loss):
         assert batch.axis is not None
         return batch.share[(*[slice(None)] * batch.axis, 0)] < 1
 
-    def finalize(self, statistics: Any, *, normalizer: Any = None) -> Array:
+    def from_sums(self, sums: Any, *, normalizer: Any = None) -> Array:
         if self.normalizer == "positives":
-            xp, count = namespace(statistics.total), statistics.count
-            statistics = statistics._replace(count=xp.where(count == 0, 1.0, count))
-        return super().finalize(statistics, normalizer=normalizer)
+            xp, count = namespace(sums.total), sums.count
+            sums = sums._replace(count=xp.where(count == 0, 1.0, count))
+        return super().from_sums(sums, normalizer=normalizer)
