@@ -28,6 +28,10 @@ def softmax(z: np.ndarray) -> np.ndarray:
     return np.exp(z) / np.exp(z).sum(1, keepdims=True)
 
 
+class Squares(np.ndarray):
+    """As np.matrix, whose `**` is no power of its elements; making one of these does not warn."""
+
+
 # fmt: off
 CALLS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("broadcast", lambda: L.HuberLoss()(f((8, 1)), f(8)), ValueError, ["prediction", "(8, 1)", "target", "(8,)"]),
@@ -57,14 +61,33 @@ CALLS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("void label of a compound", lambda: L.UnifiedFocalLoss("multiclass")(logits, labels + 255), ValueError, ["UnifiedFocalLoss", "label 255", "ignore_index=255"]),
     ("class list of a compound", lambda: L.ComboLoss("multiclass", classes=(1, 7))(logits, labels), ValueError, ["ComboLoss", "classes", "7", "3 classes"]),
     ("classes last of regions", lambda: L.GeneralizedDiceLoss("multiclass")(f((2, 8, 4, 3)), f((2, 8, 4), int)), ValueError, ["(2, 8, 4, 3)", "class_axis=-1"]),
-    ("soft hinge", lambda: L.LovaszHingeLoss("binary")(f((2, 4)), f((2, 4))), ValueError, ["one true answer", "mask > 0.5"]),
+    ("soft hinge", lambda: L.LovaszHingeLoss("binary")(f((2, 4)), np.full((2, 4), 0.3)), ValueError, ["one true answer", "mask > 0.5"]),
     ("soft Lovász", lambda: L.LovaszSoftmaxLoss()(logits, np.full((2, 3, 4), 1 / 3)), ValueError, ["one true class", "class indices"]),
     ("normalizer of a compound", lambda: L.ComboLoss("binary")(f((2, 4)), f((2, 4), int), normalizer=2), ValueError, ["denominator"]),
     ("class list", lambda: L.DiceLoss("multiclass", classes=(1, 7))(logits, labels), ValueError, ["classes", "7", "3 classes"]),
     ("no such axis", lambda: L.CrossEntropyLoss(class_axis=3)(logits, labels), ValueError, ["class_axis", "(2, 3, 4)", "3"]),
     ("boxes of five", lambda: L.GIoULoss()(f((2, 5)), f((2, 5))), ValueError, ["(2, 5)", "four numbers"]),
     ("one class", lambda: L.HingeLoss("multiclass")(f((2, 1)), f(2, int)), ValueError, ["one class", "binary"]),
-    ("soft margin", lambda: L.HingeLoss("multiclass")(logits, logits), ValueError, ["class indices"]),
+    ("one class of a softmax", lambda: L.DiceLoss("multiclass")(f((2, 1, 8, 8)), f((2, 8, 8), int)), ValueError, ["(2, 1, 8, 8)", "one class along axis 1", "task='binary'"]),
+    ("one class of a sum", lambda: (L.DiceLoss("multiclass") + L.CrossEntropyLoss())(f((2, 1, 8)), f((2, 8), int)), ValueError, ["(2, 1, 8)", "one class along axis 1", "task='binary'"]),
+    ("one outcome", lambda: L.KLDivLoss()(f((2, 1)), np.ones((2, 1))), ValueError, ["(2, 1)", "one class along axis 1", "task='binary'"]),
+    ("one prototype", lambda: L.ArcFaceLoss()(f((2, 3)), f(2, int), prototypes=f((1, 3))), ValueError, ["prototypes", "(1, 3)", "one class"]),
+    ("a classifier of one class", lambda: L.LinearCrossEntropyLoss()(f((2, 3)), f(2, int), weight=f((1, 3))), ValueError, ["weight", "(1, 3)", "one class"]),
+    ("masked arrays", lambda: L.L1Loss()(np.ma.masked_array(np.ones(3), [0, 0, 1]), f(3)), TypeError, ["prediction", "MaskedArray", ".data", "getmaskarray"]),
+    ("masked target", lambda: L.L1Loss()(f(3), np.ma.masked_array(np.ones(3), [0, 0, 1])), TypeError, ["target", "MaskedArray"]),
+    ("subclass", lambda: L.MSELoss()(f(2).view(Squares), f(2)), TypeError, ["prediction", "Squares", "np.asarray(prediction)"]),
+    ("complex target", lambda: L.L1Loss()(f(3), f(3) + 1j), TypeError, ["target", "complex128", "real"]),
+    ("complex weight", lambda: L.L1Loss()(f(3), f(3), sample_weight=f(3) + 1j), TypeError, ["sample_weight", "complex128"]),
+    ("complex operand", lambda: L.GaussianNLLLoss()(f(3), f(3), variance=f(3) + 1j), TypeError, ["variance", "complex128"]),
+    ("ragged rows", lambda: L.L1Loss()(f(2), np.array([[1.0], [1.0, 2.0]], dtype=object)), TypeError, ["target", "object", "pad"]),
+    ("text", lambda: L.L1Loss()(f(2), np.array(["a", "b"])), TypeError, ["target", "<U1"]),
+    ("sparse tensor", lambda: L.L1Loss()(torch.ones(3), torch.ones(3).to_sparse()), TypeError, ["target", "sparse", "to_dense"]),
+    ("label beyond 32 bits in 64", lambda: L.CrossEntropyLoss()(f((2, 2)), np.array([0, 2**32 + 1], "u8")), ValueError, ["label 4294967297 at [1]"]),
+    ("label beyond int32", lambda: L.CrossEntropyLoss(ignore_index=-1)(f((2, 2)), np.array([0, 2**32 - 1], "u4")), ValueError, ["label 4294967295 at [1]"]),
+    ("label beyond int64", lambda: L.CrossEntropyLoss(ignore_index=-1)(torch.zeros(2, 2), torch.from_numpy(np.array([0, 2**64 - 1], "u8"))), ValueError, ["label 18446744073709551615 at [1]"]),
+    ("big-endian label", lambda: L.CrossEntropyLoss()(f((2, 2)), np.array([0, 5], ">i8")), ValueError, ["label 5 at [1]"]),
+    ("soft one-hot", lambda: L.LovaszSoftmaxLoss()(logits, np.full((2, 3, 4), 0.0)), ValueError, ["one-hot along axis 1", "[0, 0]", "argmax(1)"]),
+    ("class indices of several labels", lambda: L.BCELoss("multilabel")(f((2, 3)), f(2, int)), ValueError, ["(2, 3)", "(2,)", "one-hot"]),
     ("no prototypes", lambda: L.ArcFaceLoss()(f((2, 3)), f(2, int)), TypeError, ["the call needs `prototypes`"]),
     ("prototypes of another length", lambda: L.ArcFaceLoss()(f((2, 3)), f(2, int), prototypes=f((4, 5))), ValueError, ["prototypes", "(4, 5)", "(classes, 3)"]),
     ("a label without prototype", lambda: L.CosFaceLoss()(f((2, 3)), f(2, int) + 4, prototypes=f((4, 3))), ValueError, ["label 4 at [0] is not in [0, 3]"]),

@@ -160,7 +160,7 @@ def _measure(name: str, a: Array, b: Array, format: Format, pairwise: bool) -> A
 def _read(name: str, argument: str, boxes: Array, format: Format) -> tuple[Namespace, Array]:
     """Checked boxes in float32 or float64."""
     _known(name, "format", format)
-    xp, _ = contract.arrays(name, boxes)
+    xp, boxes, _ = contract.arrays(name, boxes)
     shape = sizes(boxes)
     if not shape or shape[-1] != 4:
         raise ValueError(f"{name}: `{argument}` has shape {shape}; boxes need four numbers on the last axis")

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from lossary.array.distance import label_distances, mask_distances
-from lossary.array.namespace import Array, Namespace, is_array, namespace
+from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import sizes
+from lossary.core import contract
+from lossary.core.families.elements import index_or_zero, not_ignored, wide
 
 Kind = Literal["signed", "unsigned", "border"]
 
@@ -64,9 +66,7 @@ def distance_map(
     name = "distance_map"
     if kind not in get_args(Kind):
         raise ValueError(f"{name}: `kind` must be one of {', '.join(map(repr, get_args(Kind)))}; got {kind!r}")
-    if not is_array(target):
-        raise TypeError(f"{name}: `target` must be an array of torch, JAX, TensorFlow or NumPy; got {type(target)}")
-    xp = namespace(target)
+    xp, target, _ = contract.arrays(name, target, "target")
     steps = None if spacing is None else tuple(float(step) for step in spacing)
     if steps is not None and not all(step > 0 for step in steps):
         raise ValueError(f"{name}: every number of `spacing` must be above 0; got {steps}")
@@ -86,7 +86,8 @@ def _masks(xp: Namespace, target: Array, ignore_index: int | None) -> Array:
     if target.dtype == xp.bool:
         return target
     masks = target > 0.5 if "float" in str(target.dtype) else target > 0
-    return masks if ignore_index is None else xp.logical_and(masks, target != ignore_index)
+    counted = not_ignored(xp, target, ignore_index)
+    return masks if counted is None else xp.logical_and(masks, counted)
 
 
 def _labels(xp: Namespace, target: Array, ignore_index: int | None) -> Array:
@@ -95,4 +96,4 @@ def _labels(xp: Namespace, target: Array, ignore_index: int | None) -> Array:
             f"distance_map: with `classes` the target holds labels, which must be integers; got dtype {target.dtype}. "
             "Masks of classes need `class_axis` in place of `classes`."
         )
-    return target if ignore_index is None else xp.where(target == ignore_index, xp.zeros_like(target), target)
+    return index_or_zero(xp, not_ignored(xp, target, ignore_index), wide(xp, target))

@@ -102,7 +102,8 @@ def _distributions(name: str, axis: int, **given: Array) -> tuple[Namespace, lis
     q may be a code, whose 2^-length sum to less than 1, so it is not checked.
     """
     first = given["p"]
-    xp, others = contract.arrays(name, first, "p", **{argument: x for argument, x in given.items() if argument != "p"})
+    rest = {argument: x for argument, x in given.items() if argument != "p"}
+    xp, first, others = contract.arrays(name, first, "p", **rest)
     dtype = contract.compute_dtype(name, xp, first, "p")
     shape = sizes(first)
     if not -len(shape) <= axis < len(shape):

@@ -165,22 +165,29 @@ def yes_or_no(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) 
 
 
 def margin(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:
+    """The expectation over the answers that the target holds for possible."""
     f = formula_of(loss)
     if loss.task != "multiclass":
         weight = 1.0 if loss.class_weight is None else loss.class_weight[place[loss.class_axis]]
-        y = 1 if batch.target[place] > 0 else -1
-        return weight * f(loss, y * mpf(float(batch.prediction[place]))), weight
+        t, score = max(mpf(float(batch.target[place])), mpf(0)), mpf(float(batch.prediction[place]))
+        return weight * ((t * f(loss, score) if t else 0) + ((1 - t) * f(loss, -score) if t != 1 else 0)), weight
     scores = [mpf(float(s)) for s in along_classes(loss, batch.prediction, place)]
-    true = int(batch.target[place])
-    weight = class_numbers(loss, loss.class_weight, len(scores))[true]
+    weights = class_numbers(loss, loss.class_weight, len(scores))
+    value = mass = mpf(0)
+    for true, share in enumerate(shares(loss, batch, place, len(scores))):
+        if share:
+            mass += float(share) * weights[true]
+            value += float(share) * weights[true] * _margin_of(loss, f, scores, true)
+    return value, mass
+
+
+def _margin_of(loss: Any, f: Any, scores: list[mpf], true: int) -> mpf:
     others = [s for c, s in enumerate(scores) if c != true]
     if loss.multiclass == "crammer-singer":
-        value = f(loss, scores[true] - max(others))
-    elif loss.multiclass == "weston-watkins":
-        value = mpmath.fsum(f(loss, scores[true] - s) for s in others)
-    else:
-        value = f(loss, scores[true]) + mpmath.fsum(f(loss, -s) for s in others)
-    return weight * value, weight
+        return f(loss, scores[true] - max(others))
+    if loss.multiclass == "weston-watkins":
+        return mpmath.fsum(f(loss, scores[true] - s) for s in others)
+    return f(loss, scores[true]) + mpmath.fsum(f(loss, -s) for s in others)
 
 
 def divergence(loss: Any, batch: Batch, place: tuple[int, ...], _: Batch | None) -> tuple[Any, Any]:

@@ -83,9 +83,9 @@ def _class_loss(
 ) -> tuple[float, float, bool]:
     """The loss of one class, its weight, and whether it takes part in the mean."""
     pairs = [pair for n in group for pair in _pixels(loss, batch, n, c, mask, weights)]
-    weight = _part(loss, pairs, c)
-    if not weight:
+    if not _takes_part(loss, pairs, c):
         return 0.0, 0.0, False
+    weight = _class_weight(loss, c)
     if f is not None:
         return f(*_soft_counts(loss, pairs), c), weight, True
     if isinstance(loss, lossary.ClDiceLoss):
@@ -105,24 +105,30 @@ def _joined_loss(
     loss: Any, batch: Batch, group: list[int], mask: np.ndarray | None, weights: np.ndarray | None
 ) -> tuple[float, float, bool]:
     """The one loss of all classes."""
-    counts, own = [], []
+    counts, own, some = [], [], False
     for c in class_range(loss, batch):
         pairs = [pair for n in group for pair in _pixels(loss, batch, n, c, mask, weights)]
         counts.append(_soft_counts(loss, pairs))
-        own.append(_part(loss, pairs, c))
-    if not any(own):
+        part = _takes_part(loss, pairs, c)
+        own.append(_class_weight(loss, c) if part else 0.0)
+        some = some or part
+    if not some:
         return 0.0, 0.0, False
     return FORMULAS[type(loss)](loss, counts, own), 1.0, True
 
 
-def _part(loss: Any, pairs: list[tuple[Any, float, float]], c: int) -> float:
-    """The weight of a class, 0 where it takes no part."""
+def _class_weight(loss: Any, c: int) -> float:
+    return 1.0 if loss.class_weight is None else loss.class_weight[c]
+
+
+def _takes_part(loss: Any, pairs: list[tuple[Any, float, float]], c: int) -> bool:
+    """Whether a class is averaged: whatever its weight is."""
     part = math.fsum(w for _, _, w in pairs) > 0
     if loss.classes == "present":
         part = part and any(t > 0 and w > 0 for _, t, w in pairs)
     elif loss.classes != "all":
         part = part and c in loss.classes
-    return (1.0 if loss.class_weight is None else loss.class_weight[c]) if part else 0.0
+    return part
 
 
 def _soft_counts(loss: Any, pairs: list[tuple[Any, float, float]]) -> tuple[float, float, float]:

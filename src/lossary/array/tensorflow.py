@@ -129,6 +129,10 @@ def take(x: Any, indices: Any, axis: int = 0) -> Any:
     return tf.gather(x, indices, axis=axis)
 
 
+def argmax(x: Any, axis: int) -> Any:
+    return tf.argmax(x, axis)
+
+
 def argsort(x: Any, axis: int = -1, descending: bool = False) -> Any:
     return tf.argsort(x, axis=axis, direction="DESCENDING" if descending else "ASCENDING", stable=True)
 

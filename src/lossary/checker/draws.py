@@ -25,7 +25,6 @@ from lossary.core.families import (
     DistanceLoss,
     DivergenceLoss,
     EmbeddingLoss,
-    MarginLoss,
     PointwiseLoss,
     RotatedBoxLoss,
     SequenceLoss,
@@ -33,7 +32,6 @@ from lossary.core.families import (
 from lossary.core.families.box import PairLoss
 from lossary.core.families.classification import ProbabilityLoss
 from lossary.core.loss import Loss
-from lossary.losses.region.lovasz import LovaszLoss
 
 Array = np.ndarray[Any, Any]
 CLASSES, PLACES, SAMPLES, WIDTH = 4, 5, 3, 4
@@ -81,7 +79,7 @@ def has_draws(loss: Loss) -> bool:
 
 def takes_dense(loss: Loss) -> bool:
     """Whether soft targets are another case for this loss."""
-    if not isinstance(loss, ClassificationLoss) or isinstance(loss, (MarginLoss, LovaszLoss)):
+    if not isinstance(loss, ClassificationLoss) or loss.hard_targets:
         return False
     if loss.reads_between:
         return False  # labels between classes are soft already

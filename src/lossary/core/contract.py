@@ -63,29 +63,78 @@ def checking(x: Array) -> bool:
 
 def arrays(
     name: str, prediction: Array, of: str = "prediction", **others: Array | None
-) -> tuple[Namespace, dict[str, Array]]:
-    """The namespace of the prediction (`of` is what the caller calls it), and the other arrays of the call in its
-    library.
+) -> tuple[Namespace, Array, dict[str, Array]]:
+    """The namespace of the prediction (`of` is what the caller calls it), the prediction, and the other arrays of the
+    call in its library.
 
     NumPy arrays may stand beside JAX and TensorFlow ones, as those libraries allow; torch refuses them, and so do we.
     """
     if not is_array(prediction):
         raise TypeError(f"{name}: `{of}` must be an array of torch, JAX, TensorFlow or NumPy; got {kind(prediction)}")
     library = kind(prediction)
+    prediction = admitted(name, of, prediction)
     converted: dict[str, Array] = {}
     for argument, value in others.items():
         if value is None:
             continue
         if not is_array(value):
             raise TypeError(f"{name}: `{argument}` must be an array like `{of}` ({library}); got {kind(value)}")
+        value = admitted(name, argument, value)
         if kind(value) != library:
             if not is_numpy(value) or library == "torch":
                 raise TypeError(
                     f"{name}: `{of}` is an array of {library} and `{argument}` of {kind(value)}; convert one of them"
                 )
-            value = convert(value, prediction)
+            value = _beside(name, argument, value, prediction)
         converted[argument] = value
-    return namespace(prediction), converted
+    return namespace(prediction), prediction, converted
+
+
+def admitted(name: str, argument: str, x: Array) -> Array:
+    """The array, if its operations mean what formulas take them to mean: one real number per element, in the byte order
+    of this machine. This is the one door: every array of every call comes through it."""
+    if is_numpy(x):
+        x = _plain(name, argument, x)
+    elif is_torch(x) and str(x.layout) != "torch.strided":
+        raise TypeError(
+            f"{name}: `{argument}` is a torch tensor of layout {x.layout}; losses take dense tensors. Pass "
+            f"`{argument}.to_dense()`, or of a nested tensor `{argument}.to_padded_tensor(0.0)` with a `mask`"
+        )
+    text = str(x.dtype)
+    if "qint" not in text and ("float" in text or "int" in text or "bool" in text):
+        return x
+    cure = "Convert it to a floating, integer or bool dtype."
+    if "complex" in text:
+        cure = "Losses are of real numbers: pass its real and imaginary part, or its magnitude."
+    elif text == "object":
+        cure = "Rows of unlike lengths make such an array: pad them to one length, and pass `mask`."
+    raise TypeError(f"{name}: `{argument}` has dtype {text}. {cure}")
+
+
+def _plain(name: str, argument: str, x: Array) -> Array:
+    """A NumPy array itself, without a subclass that gives operators another meaning, in the byte order of this
+    machine (FITS and NIfTI files hold the other one)."""
+    own: type = type(x)
+    if issubclass(own, np.memmap):
+        x = np.asarray(x)
+    elif own is not np.ndarray and issubclass(own, np.ndarray):
+        cure = f"pass `np.asarray({argument})`"
+        if issubclass(own, np.ma.MaskedArray):
+            cure = f"pass `{argument}.data`, and `mask=~np.ma.getmaskarray({argument})` for the elements that count"
+        raise TypeError(
+            f"{name}: `{argument}` is a numpy {own.__name__}, whose operations are not those of an array; {cure}"
+        )
+    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+
+
+def _beside(name: str, argument: str, x: Array, like: Array) -> Array:
+    """A NumPy array in the library of another one. JAX without 64 bits halves the width of integers: one that does not
+    fit would wrap around."""
+    converted = convert(x, like)
+    if is_integer(x) and x.size and str(converted.dtype) != str(x.dtype):
+        low, high = limits(converted)
+        within(name, argument, x, low, high, hint="JAX has 32 bits here; enable 64 with `jax_enable_x64`.")
+    return converted
 
 
 class Arguments(NamedTuple):
@@ -124,6 +173,13 @@ def is_integer(x: Array) -> bool:
     """Whether the dtype is an integer or bool one, of any width."""
     text = str(x.dtype)
     return "int" in text or "bool" in text
+
+
+def limits(x: Array) -> tuple[int, int]:
+    """The least and the greatest number of an integer dtype."""
+    text = str(x.dtype)
+    bits = next(n for n in (64, 32, 16, 8, 4, 2) if f"int{n}" in text)
+    return (0, 2**bits - 1) if "uint" in text else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
 def operands(name: str, declared: tuple[str, ...], given: Mapping[str, Any], needed: tuple[str, ...] = ()) -> None:
@@ -205,11 +261,18 @@ def shown(value: Any) -> str:
 
 
 def within(
-    name: str, argument: str, x: Array, low: float, high: float, where: Array | None = None, hint: str = ""
+    name: str,
+    argument: str,
+    x: Array,
+    low: float,
+    high: float,
+    where: Array | None = None,
+    hint: str = "",
+    slack: float = 0.0,
 ) -> None:
-    """Every counted value of `x` lies in [low, high]; NaN does not."""
+    """Every counted value of `x` lies in [low, high], but for `slack`; NaN does not."""
     values = to_numpy(x)
-    bad = ~((values >= low) & (values <= high))
+    bad = ~((values >= low - slack) & (values <= high + slack))
     if where is not None:
         bad &= np.broadcast_to(to_numpy(where), bad.shape)
     if bad.any():
@@ -218,6 +281,11 @@ def within(
             f"{name}: `{argument}` must lie in [{low:g}, {high:g}]; got {shown(value)} at {position}."
             + (f" {hint}" if hint else "")
         )
+
+
+def rounding(x: Array) -> float:
+    """How far beyond 0 or 1 a probability of the dtype of `x` may lie by rounding."""
+    return 1e-2 if "16" in str(x.dtype) else 1e-6
 
 
 def in_domain(name: str, argument: str, x: Array, domain: Domain, where: Array | None = None) -> None:
@@ -233,8 +301,10 @@ def in_domain(name: str, argument: str, x: Array, domain: Domain, where: Array |
         raise ValueError(f"{name}: `{argument}` must be {domain}; got {shown(value)} at {position}.")
 
 
-def labels(name: str, target: Array, low: int, high: int, ignore_index: int | None, where: Array | None = None) -> None:
-    """Every integer label is in [low, high] or is the ignored one."""
+def labels(
+    name: str, target: Array, low: int, high: int, ignore_index: int | None, where: Array | None, given: Array
+) -> None:
+    """Every integer label is in [low, high] or is the ignored one; `given` are the labels in the dtype they came in."""
     if _all_within(target, low, high):
         return  # a pass over the labels that makes no copy: this is the check of every eager call
     values = to_numpy(target)
@@ -245,7 +315,7 @@ def labels(name: str, target: Array, low: int, high: int, ignore_index: int | No
         bad &= to_numpy(where)
     if not bad.any():
         return
-    value, position = first_bad(target, bad)
+    value, position = first_bad(given, bad)
     present = set(np.unique(values).tolist())
     if present <= {0, 255} and high == 1:
         cure = "This looks like a mask stored as 0 and 255: pass `mask > 127`."
@@ -256,6 +326,28 @@ def labels(name: str, target: Array, low: int, high: int, ignore_index: int | No
     else:
         cure = "Correct the labels, or give the model as many outputs as there are classes."
     raise ValueError(f"{name}: label {int(value)} at {position} is not in [{low}, {high}]. {cure}")
+
+
+def certain(name: str, target: Array, answers: Array, where: Array | None, axis: int | None) -> None:
+    """Every counted place has one true answer: `answers` says which do."""
+    bad = ~to_numpy(answers)
+    if where is not None:
+        bad &= np.broadcast_to(to_numpy(where), bad.shape)
+    if not bad.any():
+        return
+    position = [int(i) for i in np.argwhere(bad)[0]]
+    values = to_numpy(target)
+    if axis is not None:
+        held = np.array2string(np.moveaxis(values, axis, -1)[tuple(position)], precision=3, threshold=6)
+        raise ValueError(
+            f"{name}: `target` must be one-hot along axis {axis}, because each place needs one true class; at "
+            f"{position} it holds {held}. Pass class indices, `target.argmax({axis})` say."
+        )
+    cure = "pass `mask > 127`" if values[tuple(position)] == 255 else "pass `mask > 0.5`, say"
+    raise ValueError(
+        f"{name}: `target` must be 0 or 1, because each place needs one true answer; got "
+        f"{shown(values[tuple(position)])} at {position}; {cure}."
+    )
 
 
 def _all_within(x: Array, low: int, high: int) -> bool:
@@ -272,7 +364,7 @@ def distribution(name: str, argument: str, x: Array, axis: int, where: Array | N
     # half precision rounds each of C probabilities by up to 2**-9
     tolerance = 1e-3 + 2e-3 * (values.shape[-1] if "16" in str(x.dtype) else 0)
     total = values.sum(-1)
-    bad = ~((values >= -1e-6).all(-1) & (np.abs(total - 1) <= tolerance))
+    bad = ~((values >= -rounding(x)).all(-1) & (np.abs(total - 1) <= tolerance))
     if where is not None:
         bad &= to_numpy(where)
     if bad.any():

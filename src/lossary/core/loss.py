@@ -280,7 +280,7 @@ class Loss(abc.ABC):
             target = None
         elif target is None:
             raise TypeError(f"{name}: the call needs a target; got None")
-        xp, others = contract.arrays(
+        xp, prediction, others = contract.arrays(
             name, prediction, target=target, mask=mask, sample_weight=sample_weight, **dict(operands)
         )
         dtype = contract.compute_dtype(name, xp, prediction)

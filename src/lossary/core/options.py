@@ -114,7 +114,7 @@ def clean(name: str, value: Any, annotation: Any, domain: Domain) -> Any:
     if isinstance(value, numbers.Real):
         whole = float(value).is_integer() if math.isfinite(value) else False
         if float in kinds or (int in kinds and whole):
-            number = float(value) if float in kinds else int(float(value))
+            number = float(value) if float in kinds else _exactly(value)
             if number in domain:
                 return number
         expected = _expected(kinds, literals, domain, named=not (whole or float in kinds))
@@ -124,6 +124,11 @@ def clean(name: str, value: Any, annotation: Any, domain: Domain) -> Any:
     if hasattr(value, "tolist"):
         cure = ". Options hold plain numbers: pass its `tolist()`"
     raise TypeError(f"`{name}` must be {expected}; got {value!r} of type {type(value).__name__}{cure}")
+
+
+def _exactly(value: numbers.Real) -> int:
+    """A whole number; an integer as it is, because a float has 53 bits."""
+    return int(value) if isinstance(value, numbers.Integral) else int(float(value))
 
 
 def _expected(kinds: tuple[Any, ...], literals: tuple[Any, ...], domain: Domain, named: bool = False) -> str:

@@ -55,6 +55,12 @@ def gradient_norm(f: Callable[[Array], Array], x: Array) -> Array:
     raise TypeError(f"gradients need torch, JAX or TensorFlow; got an array of {kind(x)}")
 
 
+def bounded(xp: Namespace, x: Array, low: float, high: float) -> Array:
+    """`x`, or the bound that it lies beyond, with the slope 1 everywhere: what rounding pushed over a bound is read as
+    the bound, and still teaches."""
+    return x + stop_gradient(xp.clip(x, min=low, max=high) - x)
+
+
 def tiny(xp: Namespace, x: Array) -> float:
     """The smallest normal number of the dtype of `x` (float32 or float64)."""
     return 2.2250738585072014e-308 if x.dtype == xp.float64 else 1.1754943508222875e-38

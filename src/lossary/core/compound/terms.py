@@ -240,7 +240,7 @@ class CompoundLoss(Loss):
         """The operand of the weights in the library and dtype of the results; a number stays one."""
         if not is_array(operand):
             return operand
-        xp, others = contract.arrays(type(self).__name__, result, **{str(self.weighed_by): operand})
+        xp, result, others = contract.arrays(type(self).__name__, result, **{str(self.weighed_by): operand})
         return contract.cast(xp, others[str(self.weighed_by)], result.dtype)
 
     # --- a value ------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, cast
 from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import (
     along,
+    bounded,
     flatten_from,
     log_softmax,
     lookup,
@@ -21,7 +22,17 @@ from lossary.array.primitives import (
     tiny,
 )
 from lossary.core import contract
-from lossary.core.families.elements import both, in_range, index_or_zero, keep, rank, wide
+from lossary.core.families.elements import (
+    both,
+    in_range,
+    index_or_zero,
+    keep,
+    not_ignored,
+    rank,
+    readable,
+    where_counted,
+    wide,
+)
 from lossary.core.loss import Loss, family
 from lossary.core.options import option
 
@@ -161,6 +172,7 @@ class ClassificationLoss(Loss):
 
     reads_probabilities = True  # whether the scores are logits of probabilities (margins are not)
     one_per_class: ClassVar[tuple[str, ...]] = ("class_weight",)  # options that may hold one number per class
+    hard_targets: ClassVar[bool] = False  # whether every place needs one true answer, as what sorts by it does
     reads_between = False  # whether a label may lie between two classes, as a number between two bins does
 
     def check_options(self) -> None:
@@ -181,16 +193,18 @@ class ClassificationLoss(Loss):
 
     def encode(self, given: contract.Arguments) -> ClassBatch:
         xp, dtype, prediction, target = given.xp, given.dtype, given.prediction, given.target
-        if contract.is_integer(target) and target.dtype != xp.bool:
-            target = wide(xp, target)
         axis = self._axis(prediction)
         dense = self._target_is_dense(prediction, target, axis)
         shape = sizes(prediction) if self.task != "multiclass" else _without(sizes(prediction), axis)
         counted, weight = given.places(shape)
-        counted = both(xp, counted, self._not_ignored(xp, target, dense))
+        if not (dense and self.task == "multiclass"):
+            counted = both(xp, counted, not_ignored(xp, target, self.ignore_index))
+        if dense and self.hard_targets:
+            target, counted = self._hard_labels(xp, target, counted, axis)
+            dense = False
         scores = contract.cast(xp, prediction, dtype)
         if contract.checking(prediction):
-            self._check_scores(scores, axis, counted)
+            self._check_scores(scores, axis, counted, contract.rounding(prediction))
         place_axis = axis if self.task == "multiclass" else None
         scores = keep(xp, counted, scores, place_axis)
         if not self.takes_logits:
@@ -200,6 +214,7 @@ class ClassificationLoss(Loss):
             batch.share = self._share(xp, target, dtype, counted, axis)
         else:
             batch.labels, batch.counted = self._valid_labels(xp, target, counted, batch.classes)
+        batch.weight = where_counted(xp, batch.counted, weight)
         return batch
 
     # --- shapes ---------------------------------------------------------------------------------------------------
@@ -218,6 +233,12 @@ class ClassificationLoss(Loss):
             )
         axis = self.class_axis % ndim
         classes = sizes(prediction)[axis]
+        if classes == 1 and self.task == "multiclass":
+            what = "a softmax over it is 1 whatever the score" if self.reads_probabilities else "a margin needs two"
+            raise ValueError(
+                f"{name}: `prediction` of shape {sizes(prediction)} has one class along axis {axis}, and {what}. For "
+                "one score per place drop that axis, and use a loss with task='binary'."
+            )
         for option_name in self.one_per_class:
             numbers = cast("float | tuple[float, ...] | None", getattr(self, option_name))
             if isinstance(numbers, tuple) and classes is not None and len(numbers) != classes:
@@ -232,6 +253,12 @@ class ClassificationLoss(Loss):
         name = type(self).__name__
         p, t = sizes(prediction), sizes(target)
         if self.task != "multiclass":
+            if axis is not None and contract.is_integer(target) and contract.agree(t, _without(p, axis)):
+                raise ValueError(
+                    f"{name}: `prediction` has shape {p} and `target` {t}, the shape of class indices; "
+                    f"task='multilabel' takes an answer for each class, {p}. Pass the indices one-hot, or use "
+                    "task='multiclass'."
+                )
             contract.same_shape(name, prediction, target)
             return not contract.is_integer(target)
         assert axis is not None
@@ -262,12 +289,25 @@ class ClassificationLoss(Loss):
 
     # --- places and targets ---------------------------------------------------------------------------------------
 
-    def _not_ignored(self, xp: Namespace, target: Array, dense: bool) -> Array | None:
-        if self.ignore_index is None or (dense and self.task == "multiclass"):
-            return None
-        if target.dtype == xp.bool:
-            return None
-        return target != self.ignore_index
+    def _hard_labels(
+        self, xp: Namespace, target: Array, counted: Array | None, axis: int | None
+    ) -> tuple[Array, Array | None]:
+        """One-hot targets and floating masks as labels. A place without one true answer raises where looking costs no
+        wait; elsewhere it does not count."""
+        if self.task == "multiclass":
+            target = xp.astype(target, xp.float32)
+            labels = xp.argmax(target, axis=axis)
+            one = xp.sum(xp.astype(target != 0, xp.int32), axis=axis) == 1
+            certain = xp.logical_and(one, xp.max(target, axis=axis) == 1)
+        else:
+            labels = target > 0
+            certain = xp.logical_or(target == 0, target == 1)
+            if not self.reads_probabilities:
+                certain = xp.logical_or(certain, target == -1)
+        if not readable(target):
+            return labels, both(xp, counted, certain)
+        contract.certain(type(self).__name__, target, certain, counted, axis if self.task == "multiclass" else None)
+        return labels, counted
 
     def _valid_labels(
         self, xp: Namespace, target: Array, counted: Array | None, classes: int
@@ -279,6 +319,8 @@ class ClassificationLoss(Loss):
         low = 0 if self.reads_probabilities or multiclass else -1
         high = classes - 1 if multiclass else 1
         counted = in_range(xp, type(self).__name__, "target", target, low, high, self.ignore_index, counted)
+        if contract.is_integer(target):
+            target = wide(xp, target)
         return (index_or_zero(xp, counted, target) if multiclass else target), counted
 
     def _share(self, xp: Namespace, target: Array, dtype: Any, counted: Array | None, axis: int | None) -> Array:
@@ -298,17 +340,18 @@ class ClassificationLoss(Loss):
     def _logits(self, xp: Namespace, p: Array) -> Array:
         """Probabilities through the inverse of the link. Adding the smallest normal number changes no other
         probability, and keeps value and slope of the logarithm finite at 0."""
+        p = bounded(xp, p, 0.0, 1.0)
         if self.task == "multiclass":
             return xp.log(p + tiny(xp, p))
         return xp.log(p + tiny(xp, p)) - xp.log((1.0 - p) + tiny(xp, p))
 
-    def _check_scores(self, scores: Array, axis: int | None, counted: Array | None) -> None:
+    def _check_scores(self, scores: Array, axis: int | None, counted: Array | None, slack: float) -> None:
         name = type(self).__name__
         contract.looks_like_classes_last(name, sizes(scores), axis)
         classes = axis if self.task == "multiclass" else None
         if not self.takes_logits:
             if classes is None:
-                contract.within(name, "prediction", scores, 0, 1, counted, "Logits need from_logits=True.")
+                contract.within(name, "prediction", scores, 0, 1, counted, "Logits need from_logits=True.", slack)
             else:
                 contract.distribution(name, "prediction", scores, classes, counted)
         elif self.reads_probabilities:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import numpy as np
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import apply_where, length, log_softmax, sizes, tiny
+from lossary.array.primitives import apply_where, bounded, length, log_softmax, sizes, tiny
 from lossary.core import contract
 from lossary.core.families.elements import class_indices, keep, rank, weighted
 from lossary.core.loss import Loss, Taxonomy, family
@@ -94,7 +94,13 @@ class DivergenceLoss(Loss):
                 f"{type(self).__name__}: `prediction` has shape {sizes(prediction)}, which has no axis "
                 f"{self.class_axis} (`class_axis`) for the classes"
             )
-        return self.class_axis % ndim
+        axis = self.class_axis % ndim
+        if sizes(prediction)[axis] == 1:
+            raise ValueError(
+                f"{type(self).__name__}: `prediction` of shape {sizes(prediction)} has one class along axis {axis}, "
+                "whose probability is always 1. For one score per place use a loss with task='binary'."
+            )
+        return axis
 
     def _check_values(self, argument: str, x: Array, form: Form, axis: int, counted: Array | None) -> None:
         name = type(self).__name__
@@ -114,6 +120,7 @@ def _log(xp: Namespace, x: Array, form: Form, axis: int, floor: bool) -> Array:
         return log_softmax(x, axis)
     if form == "log_probs":
         return x
+    x = bounded(xp, x, 0.0, 1.0)
     if floor:
         return xp.log(x + tiny(xp, x))
     return apply_where(xp, x > 0, xp.log, x, float("-inf"))

@@ -64,6 +64,7 @@ def weighted(
 
     `included` is a weight that the values hold already; it counts in the denominator of "weighted_mean" only.
     """
+    weight = where_counted(xp, counted, weight)
     if counted is not None:
         counted = xp.logical_and(
             counted, xp.ones_like(values) != 0
@@ -76,6 +77,31 @@ def weighted(
     return Terms(values if weight is None else values * weight, counted, mass)
 
 
+def where_counted(xp: Namespace, counted: Array | None, weight: Array | None) -> Array | None:
+    """The weight with 0 where nothing counts that it weighs, so that a NaN there meets nothing.
+
+    Along an axis of length 1 one weight is that of all places.
+    """
+    if counted is None or weight is None:
+        return weight
+    shared = tuple(axis for axis, n in enumerate(sizes(weight)) if n == 1)
+    return xp.where(xp.any(counted, axis=shared, keepdims=True) if shared else counted, weight, 0.0)
+
+
+def not_ignored(xp: Namespace, labels: Array, ignore_index: int | None) -> Array | None:
+    """Where a label is not the ignored one; None where none can be. A number that the dtype of the labels cannot hold
+    equals none of them: beside an array it would wrap around."""
+    if ignore_index is None or labels.dtype == xp.bool:
+        return None
+    if contract.is_integer(labels):
+        low, high = contract.limits(labels)
+        if not low <= ignore_index <= high:
+            return None
+        if not -(2**31) <= ignore_index < 2**31:
+            return labels != xp.asarray(ignore_index, dtype=labels.dtype)  # JAX reads a bare number as int32
+    return labels != ignore_index
+
+
 def keep(xp: Namespace, counted: Array | None, x: Array, axis: int | None = None, fill: float = 0.0) -> Array:
     """`x` with `fill` where a place does not count, so that a NaN there meets neither value nor gradient.
 
@@ -86,13 +112,13 @@ def keep(xp: Namespace, counted: Array | None, x: Array, axis: int | None = None
     return xp.where(counted if axis is None else xp.expand_dims(counted, axis=axis), x, fill)
 
 
-def integer_labels(xp: Namespace, name: str, argument: str, labels: Array, shape: contract.Shape) -> Array:
-    """Integer labels of the shape of the places."""
+def integer_labels(name: str, argument: str, labels: Array, shape: contract.Shape) -> Array:
+    """The labels, if they are integers of the shape of the places."""
     if not contract.agree(sizes(labels), shape):
         raise ValueError(f"{name}: `{argument}` has shape {sizes(labels)}; expected class indices of shape {shape}")
     if not contract.is_integer(labels):
         raise TypeError(f"{name}: class indices must be integers; `{argument}` has dtype {labels.dtype}")
-    return wide(xp, labels)
+    return labels
 
 
 def class_indices(
@@ -100,15 +126,22 @@ def class_indices(
 ) -> tuple[Array, Array | None]:
     """Labels of the shape of the places as valid indices, and the places that count. The number of classes is a 0-d
     tensor where TensorFlow does not know it yet."""
-    labels = integer_labels(xp, name, argument, labels, shape)
-    high = xp.astype(classes - 1, labels.dtype) if is_array(classes) else classes - 1
+    index = wide(xp, integer_labels(name, argument, labels, shape))
+    high = xp.astype(classes - 1, index.dtype) if is_array(classes) else classes - 1
     counted = in_range(xp, name, argument, labels, 0, high, None, counted)
-    return index_or_zero(xp, counted, labels), counted
+    return index_or_zero(xp, counted, index), counted
 
 
 def wide(xp: Namespace, labels: Array) -> Array:
-    """Integer labels in a dtype that holds every label and every `ignore_index`."""
-    return labels if labels.dtype in (xp.int32, xp.int64) else xp.astype(labels, xp.int32)
+    """Integer labels in int32 or int64, by which every library counts and indexes. One that is too large for these
+    becomes the largest number, which is the label of no class: it must not wrap around to one that is."""
+    if labels.dtype in (xp.int32, xp.int64):
+        return labels
+    text = str(labels.dtype)
+    if "uint32" not in text and "uint64" not in text:
+        return xp.astype(labels, xp.int32)
+    signed = xp.astype(labels, xp.int64 if "64" in text else xp.int32)
+    return xp.where(signed < 0, xp.zeros_like(signed) + contract.limits(signed)[1], signed)
 
 
 def in_range(
@@ -116,13 +149,20 @@ def in_range(
 ) -> Array | None:
     """The places that count, by their labels. One out of range raises where that costs no wait; elsewhere its place
     does not count, because the alternative is to read foreign memory."""
-    if not (eager(labels) and (on_cpu(labels) or contract.checking(labels))):
-        return both(xp, counted, xp.logical_and(labels >= low, labels <= high))
-    if contract.is_integer(labels):
-        contract.labels(name, labels, low, high, ignored, counted)
+    integers = contract.is_integer(labels)
+    known = wide(xp, labels) if integers else labels
+    if not readable(labels):
+        return both(xp, counted, xp.logical_and(known >= low, known <= high))
+    if integers:
+        contract.labels(name, known, low, high, ignored, counted, labels)
     else:
         contract.within(name, argument, labels, low, high, counted)
     return counted
+
+
+def readable(x: Array) -> bool:
+    """Whether the values of `x` may be looked at: it costs no wait, or checks are on."""
+    return eager(x) and (on_cpu(x) or contract.checking(x))
 
 
 def index_or_zero(xp: Namespace, counted: Array | None, labels: Array) -> Array:

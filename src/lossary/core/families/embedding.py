@@ -23,7 +23,7 @@ from lossary.array.primitives import (
 from lossary.array.vectors import direction, inner_products, squared_distances
 from lossary.core import contract
 from lossary.core.families.classification import class_vector
-from lossary.core.families.elements import both, class_indices, integer_labels, weighted
+from lossary.core.families.elements import both, class_indices, integer_labels, not_ignored, weighted, wide
 from lossary.core.loss import Loss, Taxonomy, family
 from lossary.core.options import option
 from lossary.core.reduction import Terms
@@ -99,8 +99,8 @@ class EmbeddingLoss(Loss):
         self, xp: Namespace, target: Array, shape: contract.Shape, counted: Array | None, operands: Mapping[str, Any]
     ) -> tuple[Array, Array | None]:
         """The labels, checked, and which of them count."""
-        labels = integer_labels(xp, type(self).__name__, "target", target, shape)
-        return labels, both(xp, counted, None if self.ignore_index is None else labels != self.ignore_index)
+        labels = integer_labels(type(self).__name__, "target", target, shape)
+        return labels, both(xp, counted, not_ignored(xp, labels, self.ignore_index))
 
     @abc.abstractmethod
     def terms(self, batch: Features) -> Terms:
@@ -198,6 +198,15 @@ class AngularLoss(ClassVectorLoss):
         """The length that features are given; None leaves them theirs."""
         return None
 
+    def check_operands(self, width: int, operands: Mapping[str, Any]) -> None:
+        super().check_operands(width, operands)
+        shape = sizes(operands[self.class_vectors])
+        if shape[0] == 1:
+            raise ValueError(
+                f"{type(self).__name__}: `{self.class_vectors}` of shape {shape} has one class, and a softmax over it "
+                "is 1 whatever the feature; it needs two classes or more"
+            )
+
     @abc.abstractmethod
     def cosine(self, batch: Features, angle: Angle) -> Array:
         """What stands for the cosine of the true class."""
@@ -251,7 +260,7 @@ class PairLoss(EmbeddingLoss):
         xp, labels, counted = batch.xp, batch.labels, batch.counted
         if sizes(batch.rows)[0] == 0:  # no library has the maximum of nothing
             return weighted(xp, xp.sum(batch.rows, axis=1), counted, batch.weight)
-        row = numbers(size(labels), labels)
+        row = numbers(size(labels), wide(xp, labels))
         pair = xp.expand_dims(row, axis=0) != xp.expand_dims(row, axis=1)
         if counted is not None:
             pair = both(xp, pair, xp.logical_and(xp.expand_dims(counted, axis=0), xp.expand_dims(counted, axis=1)))

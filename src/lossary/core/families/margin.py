@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from lossary.array.namespace import Array
+from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import along, numbers, pick
-from lossary.core import contract
 from lossary.core.families.classification import ClassBatch, ClassificationLoss, by_class
 from lossary.core.families.elements import ElementLoss, rank, times, weighted
 from lossary.core.loss import Taxonomy, family
@@ -34,22 +33,55 @@ class MarginLoss(ElementLoss, ClassificationLoss):
     multiclass: Multiclass = option(default="crammer-singer")
 
     def evaluate(self, batch: ClassBatch) -> Terms:
-        weight = batch.weight if self.class_weight is None else times(batch.weight, by_class(batch, self.class_weight))
-        values = self._multiclass(batch) if batch.task == "multiclass" else self._binary(batch)
-        return weighted(batch.xp, values, batch.counted, weight)
+        weight, included = None if self.class_weight is None else by_class(batch, self.class_weight), None
+        if batch.task != "multiclass":
+            values = self._binary(batch) if batch.share is None else self._between(batch, batch.share)
+        elif batch.share is None:
+            values = self._labels(batch)
+        else:  # an expectation, and so is the weight of the place
+            values = self._expected(batch, batch.share, weight)
+            included = None if weight is None else batch.xp.sum(batch.share * weight, axis=batch.axis)
+            weight = None
+        return weighted(batch.xp, values, batch.counted, times(batch.weight, weight), included)
 
     def _binary(self, batch: ClassBatch) -> Array:
-        positive = batch.index if batch.share is None else batch.share > 0
-        return self.formula(batch.xp, batch.xp.where(positive, batch.scores, -batch.scores))
+        return self.formula(batch.xp, batch.xp.where(batch.index, batch.scores, -batch.scores))
 
-    def _multiclass(self, batch: ClassBatch) -> Array:
+    def _between(self, batch: ClassBatch, share: Array) -> Array:
+        """t·ℓ(f) + (1-t)·ℓ(-f) of a floating target, of which -1 is the answer no, as 0 is."""
+        xp, t = batch.xp, batch.xp.clip(share, min=0.0, max=1.0)
+        return self._part(xp, t, batch.scores) + self._part(xp, 1.0 - t, -batch.scores)
+
+    def _part(self, xp: Namespace, t: Array, margin: Array) -> Array:
+        """t·ℓ(m), which is 0 for t = 0 though ℓ(m) may be infinite."""
+        return t * self.formula(xp, xp.where(t == 0, 1.0, margin))
+
+    def _expected(self, batch: ClassBatch, share: Array, weight: Array | None) -> Array:
+        """Σ_c t_c·ℓ(margin of class c), each class with its weight."""
         xp, f, axis = batch.xp, batch.scores, batch.axis
         assert axis is not None
-        if batch.index is None:
-            raise ValueError(
-                f"{type(self).__name__}: a margin needs one true class per place; `target` holds distributions. "
-                "Pass class indices."
-            )
+        share = times(share, weight)
+        if self.multiclass == "one-vs-all":
+            every = xp.sum(share, axis=axis, keepdims=True)
+            return xp.sum(self._part(xp, share, f) + self._part(xp, every - share, -f), axis=axis)
+        if self.multiclass == "crammer-singer":
+            order = along(xp, numbers(batch.classes, f), rank(f), axis)
+            best = order == xp.expand_dims(xp.astype(xp.argmax(f, axis=axis), f.dtype), axis=axis)
+            first = xp.sum(xp.where(best, f, 0.0), axis=axis, keepdims=True)
+            second = xp.max(xp.where(best, float("-inf"), f), axis=axis, keepdims=True)
+            rival = xp.where(best, second, first)
+            return xp.sum(self._part(xp, share, f - rival), axis=axis)
+        # pairs of classes, the true one along `axis` and its rival on the last axis
+        others = xp.expand_dims(xp.permute_dims(f, (*(a for a in range(rank(f)) if a != axis), axis)), axis=axis)
+        row = numbers(batch.classes, f)
+        apart = along(xp, row, rank(f) + 1, axis) != along(xp, row, rank(f) + 1, rank(f))
+        pairs = xp.where(apart, xp.expand_dims(share, axis=-1), 0.0)
+        return xp.sum(self._part(xp, pairs, xp.expand_dims(f, axis=-1) - others), axis=(axis, rank(f)))
+
+    def _labels(self, batch: ClassBatch) -> Array:
+        xp, f, axis = batch.xp, batch.scores, batch.axis
+        assert axis is not None
+        assert batch.index is not None
         true = along(xp, numbers(batch.classes, batch.index), rank(f), axis) == xp.expand_dims(batch.index, axis=axis)
         if self.multiclass == "one-vs-all":
             return xp.sum(self.formula(xp, xp.where(true, f, -f)), axis=axis)
@@ -58,12 +90,3 @@ class MarginLoss(ElementLoss, ClassificationLoss):
             return xp.sum(xp.where(true, 0.0, self.formula(xp, xp.where(true, 1.0, score - f))), axis=axis)
         rival = xp.max(xp.where(true, float("-inf"), f), axis=axis)
         return self.formula(xp, xp.squeeze(score, axis=axis) - rival)
-
-    def _axis(self, prediction: Array) -> int | None:
-        axis = super()._axis(prediction)
-        if self.task == "multiclass" and axis is not None and contract.sizes(prediction)[axis] == 1:
-            raise ValueError(
-                f"{type(self).__name__}: `prediction` of shape {contract.sizes(prediction)} has one class along axis "
-                f"{axis}; a margin needs two. Use task='binary' for one score."
-            )
-        return axis

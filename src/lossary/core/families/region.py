@@ -98,11 +98,11 @@ class OverlapLoss(ScopedLoss):
         """The loss of each class, and which take part."""
 
     def evaluate(self, batch: ClassBatch) -> Terms:
-        values, weight = self._weighted(batch.xp, self.class_losses(batch))
+        values, counted, weight = self._weighted(batch.xp, self.class_losses(batch))
         image = self._image_weight(batch)
         if image is not None:
             values = values * along(batch.xp, image, rank(values), 0)
-        return Terms(values, weight != 0, weight)
+        return Terms(values, counted, weight)
 
     def summarize(self, batch: ClassBatch) -> Mean | Counts:
         xp = batch.xp
@@ -121,31 +121,32 @@ class OverlapLoss(ScopedLoss):
     def _has_class_axis(self) -> bool:
         return self.task != "binary" and not self.joins_classes
 
-    def _weighted(self, xp: Namespace, losses: ClassLosses) -> tuple[Array, Array]:
-        """The weighted loss of each class, 0 for one that is not averaged, and the weights, with that 0 too."""
+    def _weighted(self, xp: Namespace, losses: ClassLosses) -> tuple[Array, Array, Array]:
+        """The weighted loss of each class, whether the class is averaged, and its weight: 0 where it is not. A class of
+        weight 0 is averaged all the same; `classes` is what leaves one out."""
         if self._has_class_axis:
-            weight = self.class_weights(xp, losses.values, losses.counted)
+            counted, weight = self.taking_part(xp, losses.values, losses.counted)
         else:
-            weight = xp.astype(losses.counted, losses.values.dtype)
-        return xp.where(weight != 0, losses.values, 0.0) * weight, weight
+            counted, weight = losses.counted, xp.astype(losses.counted, losses.values.dtype)
+        return xp.where(counted, losses.values, 0.0) * weight, counted, weight
 
-    def class_weights(self, xp: Namespace, like: Array, counted: Array) -> Array:
-        """The weight of each class (on the last axis), 0 for one that takes no part."""
-        classes = sizes(like)[-1]
-        assert classes is not None
-        weights = self.class_weight or (1.0,) * classes
-        chosen = range(classes) if isinstance(self.classes, str) else self.classes
-        vector = class_vector(xp, tuple(w if c in chosen else 0.0 for c, w in enumerate(weights)), like)
-        return xp.astype(counted, like.dtype) * vector
+    def taking_part(self, xp: Namespace, like: Array, counted: Array) -> tuple[Array, Array]:
+        """Which classes (on the last axis) are averaged, and the weight of each: 0 for one that is not."""
+        if not isinstance(self.classes, str):
+            classes = sizes(like)[-1]
+            assert classes is not None
+            chosen = class_vector(xp, tuple(float(c in self.classes) for c in range(classes)), like)
+            counted = xp.logical_and(counted, chosen > 0)
+        weight = xp.astype(counted, like.dtype)
+        return counted, weight if self.class_weight is None else weight * class_vector(xp, self.class_weight, like)
 
     def _average(self, xp: Namespace, losses: ClassLosses) -> Mean:
         """Numerator and denominator of the mean over classes."""
-        values, weight = self._weighted(xp, losses)
-        if self.reduction != "weighted_mean":
-            weight = xp.astype(weight != 0, values.dtype)
+        values, counted, weight = self._weighted(xp, losses)
+        share = weight if self.reduction == "weighted_mean" else xp.astype(counted, values.dtype)
         if not self._has_class_axis:
-            return Mean(values, weight)
-        return Mean(xp.sum(values, axis=-1), xp.sum(weight, axis=-1))
+            return Mean(values, share)
+        return Mean(xp.sum(values, axis=-1), xp.sum(share, axis=-1))
 
 
 @family
@@ -207,8 +208,8 @@ class RegionLoss(OverlapLoss):
         if self.classes == "present":
             counted = xp.logical_and(counted, counts.tp + counts.fn > 0)
         if self.joins_classes and self.task != "binary":
-            weight = self.class_weights(xp, counts.tp, counted)
-            counts, counted = self.joined(xp, counts, weight), xp.any(weight > 0, axis=-1)
+            counted, weight = self.taking_part(xp, counts.tp, counted)
+            counts, counted = self.joined(xp, counts, weight), xp.any(counted, axis=-1)
         return ClassLosses(self.values(xp, counts), counted)
 
     def summarize(self, batch: ClassBatch) -> Mean | Counts:

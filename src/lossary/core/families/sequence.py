@@ -9,7 +9,7 @@ from lossary.array.alignments import IMPOSSIBLE, full
 from lossary.array.namespace import Array, Namespace, eager, on_cpu, to_numpy
 from lossary.array.primitives import length, numbers, running_sum, sizes
 from lossary.core import contract
-from lossary.core.families.elements import both, rank, weighted
+from lossary.core.families.elements import both, not_ignored, rank, weighted, wide
 from lossary.core.loss import Loss, Taxonomy, family
 from lossary.core.options import option
 from lossary.core.reduction import Terms
@@ -155,11 +155,12 @@ class AlignmentLoss(SequenceLoss):
         self, xp: Namespace, scores: Array, blank: int, given: dict[str, Array], counted: Array | None
     ) -> tuple[Array, Array, Array, Array | None]:
         """Labels (N, S), lengths, target lengths, and which sequences are sound where looking would wait."""
-        name, target = type(self).__name__, given["target"]
+        name = type(self).__name__
         rows = full((length(scores, 0),), 0.0, scores)
-        kind = xp.int64 if "int64" in str(target.dtype) else xp.int32
-        target = contract.cast(xp, target, kind)
-        lengths = {a: contract.cast(xp, given[a], kind) for a in self.operands if a in given}
+        integers = {argument: wide(xp, x) for argument, x in given.items()}
+        kind = xp.int64 if any(x.dtype == xp.int64 for x in integers.values()) else xp.int32
+        integers = {argument: contract.cast(xp, x, kind) for argument, x in integers.items()}
+        target, lengths = integers["target"], {a: integers[a] for a in self.operands if a in integers}
         for argument, x in lengths.items():
             if not contract.agree(sizes(rows), sizes(x)):
                 raise ValueError(
@@ -175,10 +176,11 @@ class AlignmentLoss(SequenceLoss):
             target = _padded(xp, name, target, lengths["target_lengths"], self._places(scores))
         self._check_target(scores, target)
         within = lengths.get("target_lengths")
-        if within is None and self.ignore_index is None:
+        labels = not_ignored(xp, target, self.ignore_index)
+        if within is None and labels is None:
             within = xp.astype(rows, kind) + _length(xp, target, 1, kind)
         elif within is None:
-            within = xp.sum(xp.astype(target != self.ignore_index, kind), axis=1)
+            within = xp.sum(xp.astype(labels, kind), axis=1)
             within = contract.cast(xp, within, kind)
         used = numbers(length(target, 1), target)[None, :] < within[:, None]
         sound = self._sound(xp, scores, blank, target, frames, within, used, counted)
@@ -213,8 +215,9 @@ class AlignmentLoss(SequenceLoss):
         """Which sequences hold possible labels and lengths. Eager code on a CPU raises instead, and gives None."""
         classes = (sizes(scores)[-1] or 1) - 1
         wrong = xp.logical_or(xp.logical_or(target < 0, target > classes), target == blank)
-        if self.ignore_index is not None:
-            wrong = xp.logical_or(wrong, target == self.ignore_index)
+        labels = not_ignored(xp, target, self.ignore_index)
+        if labels is not None:
+            wrong = xp.logical_or(wrong, xp.logical_not(labels))
         wrong = xp.logical_and(used, wrong)
         longest = {
             "lengths": (frames, _length(xp, scores, 1, frames.dtype)),

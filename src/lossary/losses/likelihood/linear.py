@@ -10,7 +10,7 @@ from lossary.array.primitives import lookup, reshape_like, sizes
 from lossary.array.vocabulary import Classifier, Formula, Tokens, token_losses, weighted_total
 from lossary.core import contract
 from lossary.core.families.classification import class_vector
-from lossary.core.families.elements import both, class_indices, keep, weighted, wide
+from lossary.core.families.elements import both, class_indices, keep, not_ignored, weighted
 from lossary.core.loss import Loss, loss
 from lossary.core.options import option
 from lossary.core.reduction import Mean, Terms, mean_statistics
@@ -115,9 +115,8 @@ class LinearCrossEntropyLoss(Loss):
         classes = sizes(others["weight"])[0]
         counted, weight = given.places(shape)
         labels = given.target
-        if self.ignore_index is not None and contract.is_integer(labels) and labels.dtype != xp.bool:
-            labels = wide(xp, labels)
-            counted = both(xp, counted, labels != self.ignore_index)
+        if contract.is_integer(labels):
+            counted = both(xp, counted, not_ignored(xp, labels, self.ignore_index))
         labels, counted = class_indices(xp, name, "target", labels, shape, classes, counted)
         ones = xp.ones_like(labels)
         if counted is not None:
@@ -143,6 +142,11 @@ class LinearCrossEntropyLoss(Loss):
         if not features:
             raise ValueError(f"{name}: `prediction` holds features, (N, D) or (*, D); got a 0-d array")
         classes = _classifier(name, xp, given, "weight", "bias", "prediction", features)
+        if classes == 1:
+            raise ValueError(
+                f"{name}: `weight` of shape {sizes(given['weight'])} has one class, and a softmax over it is 1 "
+                "whatever the features; for one logit per sample use BCELoss"
+            )
         if self.class_weight is not None and classes is not None and len(self.class_weight) != classes:
             raise ValueError(f"{name}: `class_weight` has {len(self.class_weight)} numbers for {classes} classes")
         if not contract.agree(sizes(given["target"]), features[:-1]):

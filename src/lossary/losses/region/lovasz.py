@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import class_sums, sizes, total
@@ -19,6 +19,8 @@ from lossary.core.options import option
 class LovaszLoss(OverlapLoss):
     """The Lovász extension of the Jaccard loss of each class, at the errors of all its places."""
 
+    hard_targets: ClassVar[bool] = True
+
     @property
     def decomposable(self) -> bool:
         return self.per == "image"
@@ -28,16 +30,13 @@ class LovaszLoss(OverlapLoss):
         """What the errors are a function of."""
 
     @abc.abstractmethod
-    def labels(self, batch: ClassBatch) -> Array:
-        """Class indices (multiclass), or whether each place belongs to the class: bool, of the shape of the scores."""
-
-    @abc.abstractmethod
     def errors(self, xp: Namespace, x: Array, true: Array) -> Array:
         """How wrong a place of score x is, at least 0."""
 
     def class_losses(self, batch: ClassBatch) -> ClassLosses:
         xp, joined = batch.xp, self.per == "batch"
-        labels = self.labels(batch)
+        labels = batch.index
+        assert labels is not None  # `hard_targets`
         ones = xp.astype(xp.ones_like(labels), batch.scores.dtype)
         weight = pixel_weight(batch, weigh_images=joined)
         mass = self._laid(batch, ones if weight is None else ones * weight, of_labels=True)
@@ -54,7 +53,8 @@ class LovaszLoss(OverlapLoss):
         counted = (total(counted, axis=0) if joined else counted) > 0
         unread = None
         if batch.task != "binary":
-            unread = self.class_weights(xp, xp.astype(counted, x.dtype), counted) == 0
+            _, weight_of_class = self.taking_part(xp, xp.astype(counted, x.dtype), counted)
+            unread = weight_of_class == 0  # what is multiplied by 0 need not be sorted
         values = jaccard_extension(self.errors, x, labels, None if weight is None else mass, joined, unread)
         if batch.task == "binary":
             values, counted = values[..., 0], counted[..., 0]
@@ -109,14 +109,6 @@ class LovaszSoftmaxLoss(LovaszLoss):
     def scores(self, batch: ClassBatch) -> Array:
         return batch.p()
 
-    def labels(self, batch: ClassBatch) -> Array:
-        if batch.index is None:
-            raise ValueError(
-                "LovaszSoftmaxLoss: errors are sorted by class, which needs one true class per place; `target` holds "
-                "distributions. Pass class indices."
-            )
-        return batch.index
-
     def errors(self, xp: Namespace, x: Array, true: Array) -> Array:
         return xp.where(true, 1.0 - x, x)
 
@@ -160,14 +152,6 @@ class LovaszHingeLoss(LovaszLoss):
 
     def scores(self, batch: ClassBatch) -> Array:
         return batch.scores
-
-    def labels(self, batch: ClassBatch) -> Array:
-        if batch.index is None:
-            raise ValueError(
-                "LovaszHingeLoss: a margin needs one true answer per place; `target` is floating, as probabilities "
-                "are. Pass bool or integers, `mask > 0.5` say."
-            )
-        return batch.index
 
     def errors(self, xp: Namespace, x: Array, true: Array) -> Array:
         error = 1.0 - xp.where(true, x, -x)
