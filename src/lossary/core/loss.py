@@ -11,6 +11,7 @@ import abc
 import dataclasses
 import math
 import re
+import sys
 import typing
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
@@ -177,6 +178,11 @@ class Loss(abc.ABC):
         """The operands that a call of this loss may have: those of its class, unless its options rule some out."""
         return self.operands
 
+    def mean_over(self) -> Hashable:
+        """What the mean is over. Parts of a sum that agree in it have one denominator, which one `normalizer` replaces;
+        a family whose losses agree says what it depends on."""
+        return self
+
     # --- the call -------------------------------------------------------------------------------------------------
 
     def __call__(
@@ -301,6 +307,17 @@ class Loss(abc.ABC):
     def from_sums(self, sums: Any, *, normalizer: Any = None) -> Array:
         """The loss from its sums: what `finalize` gives, after it has looked whose they are."""
         return finalize_mean(sums, self.reduction, self.empty, normalizer, type(self).__name__)
+
+    @property
+    def name(self) -> str:
+        """No attribute of a loss (`short_name()` is); here to refuse Keras, which asks every function that is given to
+        `compile` for its name before it calls it with the target first. Such a call cannot be told from a right one."""
+        if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] in ("keras", "tf_keras"):  # pyright: ignore
+            raise TypeError(
+                f"Keras calls a loss with the target first, and {self!r} takes the prediction first: pass "
+                f"lossary.keras.KerasLoss({self!r})"
+            )
+        raise AttributeError(f"{type(self).__name__} has no attribute 'name'; its name is {self.short_name()!r}")
 
     # --- a value: printed, combined, stored -----------------------------------------------------------------------
 

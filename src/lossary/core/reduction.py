@@ -139,7 +139,7 @@ def finalize_mean(
     """total / count, with `normalizer` in place of the count, and the policy `empty` where the denominator is 0."""
     numerator = statistics.total
     if normalizer is not None:
-        normalizer = _checked_normalizer(name, normalizer)
+        normalizer = _checked_normalizer(name, normalizer, numerator)
     elif reduction == "sum":
         return numerator
     xp = namespace(numerator)
@@ -155,8 +155,9 @@ def finalize_mean(
     return xp.where(usable, numerator / xp.where(usable, denominator, 1.0), fill)
 
 
-def _checked_normalizer(name: str, normalizer: Any) -> Any:
-    """A number, at least 0, or a 0-d array, whose value is not looked at (but NumPy's may stand beside any other)."""
+def _checked_normalizer(name: str, normalizer: Any, like: Array) -> Any:
+    """A number, at least 0, or a 0-d array, whose value is not looked at (but NumPy's may stand beside any other), in
+    the library and dtype of the loss."""
     if is_numpy(normalizer) and sizes(normalizer) == ():
         normalizer = normalizer.item()
     if isinstance(normalizer, (int, float)):
@@ -166,4 +167,7 @@ def _checked_normalizer(name: str, normalizer: Any) -> Any:
         raise TypeError(f"{name}: `normalizer` must be a number or a 0-d array; got {kind(normalizer)}")
     elif sizes(normalizer) != ():
         raise ValueError(f"{name}: `normalizer` must be one number; got an array of shape {sizes(normalizer)}")
+    else:
+        xp, _, others = contract.arrays(name, like, normalizer=normalizer)
+        normalizer = contract.cast(xp, others["normalizer"], like.dtype)
     return normalizer

@@ -190,8 +190,8 @@ class CompoundLoss(Loss):
 
     def conclude(self, batch: Prepared, normalizer: Any = None) -> Array:
         results = [
-            loss.conclude(b, self._normalizer(loss, normalizer))
-            for (_, loss), b in zip(self.terms, batch.batches, strict=True)
+            loss.conclude(b, n)
+            for (_, loss), b, n in zip(self.terms, batch.batches, self._normalizers(normalizer), strict=True)
         ]
         shapes = {sizes(result) for result in results}
         if len(shapes) > 1:
@@ -220,21 +220,29 @@ class CompoundLoss(Loss):
 
     def _from_sums(self, statistics: Any, normalizer: Any = None) -> list[Array]:
         return [
-            loss.from_sums(s, normalizer=self._normalizer(loss, normalizer))
-            for (_, loss), s in zip(self.terms, statistics, strict=True)
+            loss.from_sums(s, normalizer=n)
+            for (_, loss), s, n in zip(self.terms, statistics, self._normalizers(normalizer), strict=True)
         ]
 
-    def _normalizer(self, loss: Loss, normalizer: Any) -> Any:
-        """What replaces the denominator of a part: that of its output."""
+    def _normalizers(self, normalizer: Any) -> list[Any]:
+        """What replaces the denominator of each part."""
         if normalizer is None:
-            return None
-        if not isinstance(normalizer, Mapping) or not outputs_of(self):
+            return [None] * len(self.terms)
+        outputs = outputs_of(self)
+        if isinstance(normalizer, Mapping):
+            given = cast("Mapping[str, Any]", normalizer)
+            check_outputs(outputs or self.names, {"normalizer": given})
+            if not outputs:
+                return [given.get(name) for name in self.names]
+            return [given if outputs_of(loss) else None for _, loss in self.terms]
+        if outputs or len({(loss.reduction, loss.mean_over()) for _, loss in self.terms}) > 1:
+            kind, names = ("output", outputs) if outputs else ("part", self.names)
             raise ValueError(
-                "a sum has no one denominator to replace: finalize its parts, or call them one by one; a sum over "
-                "several outputs takes a dict with a number for each"
+                f"the parts of this sum are means over unlike things, so one `normalizer` cannot be the denominator of "
+                f"all: give a dict with a number for each {kind} ({', '.join(names)}); one that is left out keeps its "
+                "own denominator"
             )
-        check_outputs(outputs_of(self), {"normalizer": normalizer})
-        return cast("Mapping[str, Any]", normalizer) if outputs_of(loss) else None
+        return [normalizer] * len(self.terms)
 
     def _beside(self, result: Array, operand: Any) -> Any:
         """The operand of the weights in the library and dtype of the results; a number stays one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Literal
 
 from lossary.array.namespace import Array, namespace
@@ -21,6 +22,9 @@ class ForegroundMean(Loss):
     """
 
     normalizer: Literal["places", "positives"] = option(default="places")
+
+    def mean_over(self) -> Hashable:
+        return (self.normalizer, super().mean_over())
 
     def evaluate(self, batch: ClassBatch) -> Terms:
         terms: Terms = super().evaluate(batch)

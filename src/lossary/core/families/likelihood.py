@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
 from lossary.array.namespace import Array, Namespace, eager
@@ -36,6 +36,9 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
         return -1.0
 
     of = Answer
+
+    def mean_over(self) -> Hashable:
+        return ("labels", self.task == "multiclass", self.class_axis, self.ignore_index, self.class_weight)
 
     # --- what a loss may add to the formula ------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, ClassVar, NamedTuple
 
 from lossary.array.namespace import Array, Namespace
@@ -55,6 +56,10 @@ class PointwiseLoss(ElementLoss):
     def defined(self, pair: Pair) -> Array | None:
         """Where the formula has a value; the other places are left out. None where it always has."""
         return None
+
+    def mean_over(self) -> Hashable:
+        everywhere = type(self).defined is PointwiseLoss.defined
+        return ("elements", self.unreduced((2, 3))) if everywhere else self
 
     # --- the way of a call -----------------------------------------------------------------------------------------
 

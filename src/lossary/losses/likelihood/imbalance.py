@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Literal
 
 from lossary.array.namespace import Array, Namespace
@@ -260,6 +261,9 @@ class TopKLoss(LikelihoodLoss):
     @property
     def decomposable(self) -> bool:
         return self.fraction == 1
+
+    def mean_over(self) -> Hashable:
+        return super().mean_over() if self.fraction == 1 else self
 
     def evaluate(self, batch: ClassBatch) -> Terms:
         xp, (values, counted, weight) = batch.xp, super().evaluate(batch)
