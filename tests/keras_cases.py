@@ -322,7 +322,8 @@ def test_replicas_of_tf_distribute(loss):
 def test_a_bare_loss_is_refused(given):
     """Keras would call it with the target first: a cross entropy trained to -1.92."""
     for arguments in ({"loss": given}, {"loss": {"only": given}}, {"loss": KerasLoss(L.BCELoss()), "metrics": [given]}):
-        model = keras.Sequential([layers.Input((6,)), layers.Dense(C, name="only")])
+        inputs = keras.Input((6,))
+        model = keras.Model(inputs, layers.Dense(C, name="only")(inputs))
         model.compile(optimizer="sgd", **arguments)
         with pytest.raises(TypeError, match=r"Keras calls a loss with the target first.*pass lossary\.keras\.KerasLoss"):
             model.fit(rows, flags.astype("float32"), verbose=0)
