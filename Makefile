@@ -9,11 +9,12 @@ WORKERS ?= 2
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 INDEX = $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
 
-.PHONY: help demo test lint mutants bench parity foreign docs clean
+.PHONY: help demo test test-loss lint mutants bench parity foreign docs clean
 
 help:
 	@echo "make demo     set up, and compare losses on real images: opens with out/demo/report.html"
 	@echo "make test     set up, and run the whole suite"
+	@echo "make test-loss LOSS=Dice   the tests of one loss, in about a minute"
 	@echo "make lint     ruff and pyright"
 	@echo "make mutants  plant faults; the suite must catch each"
 	@echo "make bench    time and memory against the peers, in an environment of their own"
@@ -25,7 +26,10 @@ demo: $(VENV)/.studies
 	$(VENV)/bin/lossary compare segmentation --out out/demo
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
+	$(VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
+test-loss: $(VENV)/.dev
+	$(VENV)/bin/python -m pytest --loss $(or $(LOSS),$(error say which loss: make test-loss LOSS=Dice))
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check

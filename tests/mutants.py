@@ -3,19 +3,28 @@
 `python tests/mutants.py` copies `src` to a temporary folder, changes one place there, and runs the tests that should
 notice against the copy. A fault that goes unnoticed is a hole in the suite: exit code 1. `-k WORD` plants only faults
 whose name holds the word.
+
+The frameworks are imported once, and each fault is tried in a fork of this process, which has not computed anything.
 """
 
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import dataclasses
+import importlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
+import traceback
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+import conftest  # noqa: F401  (the environment that it sets is read when a framework is imported)
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -202,6 +211,25 @@ FAULTS = (
     Fault("what a loss does not see is not declared", "losses/boxes/distance.py", '    unseen="boxes that do not overlap, whose weight is 0",\n', "", "tests/checker/test_claims.py -k 'finds_nothing and FocalEIoU'"),
     Fault("a loss keeps more than it declares", "losses/likelihood/noise.py", "keeps=13.0", "keeps=12.0", "tests/checker/test_claims.py -k 'finds_nothing and BiTempered'"),
     # the contract
+    Fault("a class of weight 0 takes no part", "core/families/region.py", 'share = weight if self.reduction == "weighted_mean" else xp.astype(counted, values.dtype)', 'share = weight if self.reduction == "weighted_mean" else xp.astype(weight != 0, values.dtype)', "tests/test_faults.py -k class_weights"),
+    Fault("rounding makes a probability NaN", "core/families/classification.py", "        p = bounded(xp, p, 0.0, 1.0)\n", "", "tests/test_faults.py -k beyond_its_bound"),
+    Fault("a bound does not teach", "array/primitives/functions.py", "return x + stop_gradient(xp.clip(x, min=low, max=high) - x)", "return xp.clip(x, min=low, max=high)", "tests/test_faults.py -k beyond_its_bound"),
+    Fault("one class under a softmax", "core/families/classification.py", 'if classes == 1 and self.task == "multiclass":', "if False:", "tests/test_contract.py -k bad_calls"),
+    Fault("one prototype", "core/families/embedding.py", "        if shape[0] == 1:\n", "        if False:\n", "tests/test_contract.py -k bad_calls"),
+    Fault("a NaN weight counts where its place does not", "core/families/elements.py", "    weight = where_counted(xp, counted, weight)\n", "", "tests/test_faults.py -k a_weight_does_not"),
+    Fault("a NaN weight of an image without places", "core/families/classification.py", "batch.weight = where_counted(xp, batch.counted, weight)", "batch.weight = weight", "tests/test_faults.py -k image_without"),
+    Fault("subclasses of arrays come in", "core/contract.py", 'elif own != "ndarray" and issubclass(type(x), np.ndarray):', "elif False:", "tests/test_contract.py -k bad_calls"),
+    Fault("complex and ragged arrays come in", "core/contract.py", 'if "qint" not in text and', "if True or", "tests/test_contract.py -k bad_calls"),
+    Fault("foreign byte order", "core/contract.py", 'return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))', "return x", "tests/test_faults.py -k byte_order"),
+    Fault("sparse tensors come in", "core/contract.py", 'elif is_torch(x) and str(x.layout) != "torch.strided":', "elif False:", "tests/test_contract.py -k bad_calls"),
+    Fault("unsigned labels wrap", "core/families/elements.py", "return xp.where(signed < 0, xp.zeros_like(signed) + contract.limits(signed)[1], signed)", "return signed", "tests/test_faults.py -k never_wraps"),
+    Fault("an ignored label wraps", "core/families/elements.py", "        if not low <= ignore_index <= high:\n            return None\n", "", "tests/test_faults.py -k 'cannot_hold or never_wraps'"),
+    Fault("an ignored label is a float", "core/options.py", "return int(value) if isinstance(value, numbers.Integral) else int(float(value))", "return int(float(value))", "tests/test_faults.py -k cannot_hold"),
+    Fault("JAX halves a label", "core/contract.py", "    if is_integer(x) and x.size and str(converted.dtype) != str(x.dtype):", "    if False:", "tests/test_faults.py -k jax_would"),
+    Fault("identities of pairs collide", "core/families/embedding.py", "        same = xp.expand_dims(labels, axis=0) == xp.expand_dims(labels, axis=1)", "        labels = wide(xp, labels)\n        same = xp.expand_dims(labels, axis=0) == xp.expand_dims(labels, axis=1)", "tests/test_faults.py -k told_apart"),
+    Fault("a soft mask is sorted as a hard one", "core/contract.py", "    if not bad.any():\n        return\n    position = [int(i) for i in np.argwhere(bad)[0]]\n    values = to_numpy(target)\n    if axis is not None", "    return\n    position = [int(i) for i in np.argwhere(bad)[0]]\n    values = to_numpy(target)\n    if axis is not None", "tests/test_contract.py -k bad_calls"),
+    Fault("a compiled soft mask is sorted as a hard one", "core/families/classification.py", "return labels, both(xp, counted, certain)", "return labels, counted", "tests/test_faults.py -k without_one_true"),
+    Fault("the rival of the best class is itself", "core/families/margin.py", "rival = xp.where(best, second, first)", "rival = first", "tests/test_faults.py -k 'one_hot and Hinge'"),
     Fault("ignored places in the denominator", "core/reduction.py", "return Mean(numerator, total(xp.astype(terms.counted, numerator.dtype)))", "return Mean(numerator, total(xp.ones_like(terms.values)))", f"{VALUES} 'ignore_index and CrossEntropy'"),
     Fault("mean divides by weights", "core/reduction.py", 'if reduction == "weighted_mean" and terms.weight is not None:', "if terms.weight is not None:", f"{VALUES} 'mask_weight and MSE'"),
     Fault("normalizer is multiplied", "core/reduction.py", "else normalizer + xp.zeros_like(numerator)", "else 1.0 / normalizer + xp.zeros_like(numerator)", f"{VALUES} 'mask_weight and L1'"),
@@ -215,7 +243,7 @@ FAULTS = (
     Fault("images are joined", "core/families/region.py", 'if self.per == "image" or not batch.has_images:\n            return per_image', 'if not batch.has_images:\n            return per_image', f"{VALUES} 'Dice'"),
     Fault("absent classes count as present", "core/families/region.py", "counts.tp + counts.fn > 0", "counts.tp + counts.fn >= 0", f"{VALUES} 'Dice and present'"),
     Fault("probabilities are softmaxed twice", "core/families/classification.py", "if not self.takes_logits:\n            scores = self._logits(xp, scores)", "if False:\n            pass", f"{VALUES} 'from_logits'"),
-    Fault("labels are not checked", "core/families/elements.py", "contract.labels(name, labels, low, high, ignored, counted)", "pass", "tests/test_contract.py -k bad_calls"),
+    Fault("labels are not checked", "core/families/elements.py", "contract.labels(name, known, low, high, ignored, counted, labels)", "pass", "tests/test_contract.py -k bad_calls"),
     Fault("statistics lose a count", "core/reduction.py", "return Mean(self.total + other.total, self.count + other.count)", "return Mean(self.total + other.total, self.count)", "tests/test_statistics.py -k shards"),
     Fault("a sum forgets its weights", "core/compound/sums.py", "r if w == 1 else w * r", "r if w == 1 else r", "tests/test_catalogue.py -k sum_is"),
     Fault("a shared batch lacks an operand", "core/compound/terms.py", "k == key and all(n in names for n in own)", "k[0] == key[0]", "tests/test_sums.py -k shared_batch"),
@@ -240,27 +268,67 @@ FAULTS = (
 # fmt: on
 
 
-def caught(fault: Fault) -> bool:
-    """Whether the chosen tests fail on a copy with the fault."""
-    with tempfile.TemporaryDirectory(prefix="lossary-mutant-") as folder:
-        source = Path(folder) / "src"
-        shutil.copytree(ROOT / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
-        place = source / "lossary" / fault.file
-        text = place.read_text()
-        if text.count(fault.old) != 1:
-            raise SystemExit(
-                f"the fault {fault.name!r} wants to change {fault.old!r}, which stands {text.count(fault.old)} times in "
-                f"{fault.file}; write it anew for the code as it is"
-            )
-        place.write_text(text.replace(fault.old, fault.new))
-        environment = {**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
-        arguments = fault.tests.split(" -k ")
-        selected = ["-k", arguments[1].strip("'")] if len(arguments) > 1 else []
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", arguments[0], *selected]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-        if done.returncode not in (0, 1):  # 5: the selection is empty; 2, 3, 4: pytest itself failed
-            raise SystemExit(f"the tests of the fault {fault.name!r} did not run:\n{done.stdout}\n{done.stderr}")
-        return done.returncode == 1
+def plant(fault: Fault, source: Path) -> None:
+    """Makes a copy of the package with the fault. The bytecode of the files that are unchanged goes with them."""
+    shutil.copytree(ROOT / "src", source)
+    place = source / "lossary" / fault.file
+    text = place.read_text()
+    if text.count(fault.old) != 1:
+        raise SystemExit(
+            f"the fault {fault.name!r} wants to change {fault.old!r}, which stands {text.count(fault.old)} times in "
+            f"{fault.file}; write it anew for the code as it is"
+        )
+    place.write_text(text.replace(fault.old, fault.new))
+
+
+def test(fault: Fault, source: Path, output: Path) -> NoReturn:
+    """Runs the chosen tests against the copy, and ends this process with pytest's exit code."""
+    code = 3
+    try:
+        with output.open("wb") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        os.environ["PYTHONPATH"] = str(source)  # for the processes that a test starts
+        sys.path.insert(0, str(source))
+        path, *words = fault.tests.split(" -k ")
+        selected = [f"-k={word}" for word in (w.replace("'", "") for w in words)]
+        code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", path, *selected])
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def start(fault: Fault, folder: Path) -> int:
+    """The process that tries a fault."""
+    folder.mkdir()
+    plant(fault, folder / "src")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # JAX warns of forks: nothing here has computed, and there is one thread
+        process = os.fork()
+    if process == 0:
+        test(fault, folder / "src", folder / "output")
+    return process
+
+
+def missed(faults: Sequence[Fault], jobs: int, folder: Path) -> list[Fault]:
+    """Tries faults, so many at a time, and says of each whether the suite caught it."""
+    waiting, running, found = list(enumerate(faults)), {}, []
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            number, fault = waiting.pop(0)
+            running[start(fault, folder / str(number))] = number, fault
+        process, status = os.wait()
+        number, fault = running.pop(process)
+        code = os.waitstatus_to_exitcode(status)
+        if code not in (0, 1):  # 5: the selection is empty; 2, 3, 4: pytest itself failed
+            output = (folder / str(number) / "output").read_text()
+            raise SystemExit(f"the tests of the fault {fault.name!r} did not run:\n{output}")
+        print(f"{'caught' if code == 1 else 'MISSED':7} {fault.name}", flush=True)
+        found += [fault] if code == 0 else []
+        shutil.rmtree(folder / str(number))
+    return found
 
 
 def main() -> int:
@@ -269,14 +337,13 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     faults = [fault for fault in FAULTS if options.k in fault.name]
-    missed: list[str] = []
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for fault, found in zip(faults, pool.map(caught, faults), strict=True):
-            print(f"{'caught' if found else 'MISSED':7} {fault.name}", flush=True)
-            if not found:
-                missed.append(fault.name)
-    print(f"{len(faults) - len(missed)} of {len(faults)} planted faults were caught")
-    return 1 if missed else 0
+    for library in ("torch", "jax", "tensorflow"):
+        importlib.import_module(library)
+    assert "lossary" not in sys.modules
+    with tempfile.TemporaryDirectory(prefix="lossary-mutants-") as folder:
+        unseen = missed(faults, options.jobs, Path(folder))
+    print(f"{len(faults) - len(unseen)} of {len(faults)} planted faults were caught")
+    return 1 if unseen else 0
 
 
 if __name__ == "__main__":

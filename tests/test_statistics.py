@@ -15,9 +15,9 @@ from lossary.checker.draws import draw
 from lossary.checker.engines import Batch
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss
-from variants import defaults, variants
+from variants import defaults, everything
 
-ALL = [loss for cls in lossary.catalogue() for loss in variants(cls) if loss.reduction != "none"]
+ALL = [loss for loss in everything() if loss.reduction != "none"]
 
 
 def halves(batch: Batch) -> list[Batch]:

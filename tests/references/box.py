@@ -27,7 +27,7 @@ def box(loss: Any, batch: Batch, place: tuple[int, ...], constants: Batch | None
     prediction, target = corners(loss, batch.prediction[place]), corners(loss, batch.target[place])
     held = {}
     if constants is not None and type(loss) in CONSTANTS:
-        held = CONSTANTS[type(loss)](loss, corners(loss, constants.prediction[place]), target)
+        held = CONSTANTS[type(loss)](loss, *(corners(loss, x[place]) for x in (constants.prediction, constants.target)))
     mass = 1
     if isinstance(loss, lossary.FocalEIoULoss) and loss.normalize:
         mass = held["weight"] if held else focal_weight(loss, prediction, target)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lossary.array.namespace import Array, Namespace, compiling, is_torch, namespace
-from lossary.array.primitives import along, divide, flatten_from, numbers, running_sum, sizes, stop_gradient
+from lossary.array.primitives import along, divide, flatten_from, learns, numbers, running_sum, sizes, stop_gradient
 
 Errors = Callable[[Namespace, Array, Array], Array]
 """`errors(xp, x, true)`: how wrong each place is, at least 0, from its score and whether it is foreground. The slope by
@@ -25,7 +25,7 @@ def jaccard_extension(
         weight: of the places, with one axis per axis of `labels` or none for the classes.
         unread: True for results that nobody reads; they may be skipped and are 0 then.
     """
-    if is_torch(x) and not compiling(x) and not (weight is not None and weight.requires_grad):
+    if is_torch(x) and not compiling(x) and not learns(weight):
         from lossary.array.torch_native import JaccardExtension
 
         return JaccardExtension.apply(errors, x, labels, weight, joined, unread)[0]  # pyright: ignore
@@ -43,7 +43,7 @@ def jaccard_extension(
         )
     order = xp.argsort(stop_gradient(error), axis=-1, descending=True)
     error, true, weight = (None if a is None else xp.take_along_axis(a, order, axis=-1) for a in (error, true, weight))
-    return xp.sum(error * stop_gradient(jaccard_steps(xp, true, weight)), axis=-1)
+    return xp.sum(error * jaccard_steps(xp, true, weight), axis=-1)
 
 
 def jaccard_steps(xp: Namespace, true: Array, weight: Array | None) -> Array:

@@ -76,11 +76,15 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 
 
 def maximum(x: Any, y: Any) -> Any:
-    return tf.maximum(*_pair(x, y))
+    """Numbers that tie share the gradient, as in torch and JAX, where TensorFlow gives all of it to the first."""
+    x, y = _pair(x, y)
+    return tf.where(x == y, 0.5 * x + 0.5 * y, tf.maximum(x, y))
 
 
 def minimum(x: Any, y: Any) -> Any:
-    return tf.minimum(*_pair(x, y))
+    """See `maximum`."""
+    x, y = _pair(x, y)
+    return tf.where(x == y, 0.5 * x + 0.5 * y, tf.minimum(x, y))
 
 
 def pow(x: Any, y: Any) -> Any:
@@ -89,8 +93,8 @@ def pow(x: Any, y: Any) -> Any:
 
 def clip(x: Any, min: Any = None, max: Any = None) -> Any:
     if min is not None:
-        x = maximum(x, min)
-    return x if max is None else minimum(x, max)
+        x = tf.maximum(*_pair(x, min))
+    return x if max is None else tf.minimum(*_pair(x, max))
 
 
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:

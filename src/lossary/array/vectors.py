@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from lossary.array.namespace import Array, is_jax, is_numpy, is_tensorflow, is_torch, namespace
-from lossary.array.primitives import numbers, stop_gradient, tiny
+from lossary.array.primitives import magnitude, numbers, stop_gradient, tiny
 
 
 def direction(x: Array) -> tuple[Array, Array]:
@@ -14,7 +14,7 @@ def direction(x: Array) -> tuple[Array, Array]:
     xp = namespace(x)
     # both are the same for any m in x = m·(x/m): with m the largest entry no square overflows or vanishes, and the
     # gradient needs none through m
-    largest = stop_gradient(xp.max(xp.abs(x), axis=-1, keepdims=True))
+    largest = stop_gradient(xp.max(magnitude(xp, x), axis=-1, keepdims=True))
     zero = largest <= tiny(xp, x)
     scaled = xp.where(zero, 0.0, x) / xp.where(zero, 1.0, largest)
     if is_jax(x):

@@ -112,16 +112,16 @@ def _pairs(loss: PointwiseLoss, regime: str, rng: np.random.Generator, samples: 
         target = np.zeros(shape)
     if regime == "extreme":
         error = rng.choice([-1.0, 1.0], size=shape) * loss.facts.reach
-    target = _into(loss.domain("target"), target)
-    prediction = _into(loss.domain("prediction"), target + error)
+    target = into_domain(loss.domain("target"), target)
+    prediction = into_domain(loss.domain("prediction"), target + error)
     operands = {}
     for operand in loss.operands:
         x = 2 * rng.normal(size=shape) if regime == "ordinary" else rng.choice([0.0, 1e-30, 1e-8, 1.0], size=shape)
-        operands[operand] = _into(loss.domain(operand), x)
+        operands[operand] = into_domain(loss.domain(operand), x)
     return Batch(prediction, target, operands)
 
 
-def _into(domain: options.Domain, x: Array) -> Array:
+def into_domain(domain: options.Domain, x: Array) -> Array:
     """Numbers of a domain, from any numbers; those in it stay as they are."""
     if np.isfinite(domain.low):
         x = domain.low + np.abs(x - domain.low) + (0.1 if domain.above else 0.0)

@@ -114,16 +114,14 @@ def admitted(name: str, argument: str, x: Array) -> Array:
 def _plain(name: str, argument: str, x: Array) -> Array:
     """A NumPy array itself, without a subclass that gives operators another meaning, in the byte order of this
     machine (FITS and NIfTI files hold the other one)."""
-    own: type = type(x)
-    if issubclass(own, np.memmap):
+    own = type(x).__name__
+    if own == "memmap":
         x = np.asarray(x)
-    elif own is not np.ndarray and issubclass(own, np.ndarray):
+    elif own != "ndarray" and issubclass(type(x), np.ndarray):
         cure = f"pass `np.asarray({argument})`"
-        if issubclass(own, np.ma.MaskedArray):
+        if own == "MaskedArray":
             cure = f"pass `{argument}.data`, and `mask=~np.ma.getmaskarray({argument})` for the elements that count"
-        raise TypeError(
-            f"{name}: `{argument}` is a numpy {own.__name__}, whose operations are not those of an array; {cure}"
-        )
+        raise TypeError(f"{name}: `{argument}` is a numpy {own}, whose operations are not those of an array; {cure}")
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
 
 

@@ -43,6 +43,7 @@ class Facts:
     reach: float  # the largest magnitude of the family's quantity at which float32 value and slope stay finite
     differentiable: bool  # False: the gradient is 0 wherever it exists
     constant: str | None = None  # the part of the formula that the gradient holds constant
+    held: tuple[str, ...] = ()  # operands by which the gradient is not the slope of the value, or is none at all
     unseen: str | None = None  # errors that cost less than smaller ones do, by the paper's formula
     keeps: float = 8.0  # times the bytes of the prediction that torch keeps for the backward pass, at most
 
@@ -66,6 +67,7 @@ def loss(
     reach: float = 1e4,
     differentiable: bool = True,
     constant: str | None = None,
+    held: tuple[str, ...] = (),
     unseen: str | None = None,
     keeps: float = 8.0,
 ) -> Callable[[L], L]:
@@ -85,6 +87,7 @@ def loss(
             reach,
             differentiable,
             constant,
+            held,
             unseen,
             keeps,
         )

@@ -7,7 +7,7 @@ from typing import Literal
 from lossary.array.distance import mask_distances
 from lossary.array.namespace import Array, Namespace
 from lossary.array.neighbours import cross_mean, erode
-from lossary.array.primitives import divide, pick, sizes, stop_gradient
+from lossary.array.primitives import divide, magnitude, pick, sizes, stop_gradient
 from lossary.core.families import ClassBatch, DistanceMapLoss, LikelihoodLoss, MaskLoss
 from lossary.core.families.distance import choose, is_wide, planes
 from lossary.core.families.elements import keep, rank
@@ -92,9 +92,9 @@ class HausdorffDTLoss(DistanceMapLoss, MaskLoss):
 
     def evaluate(self, batch: ClassBatch) -> Terms:
         xp, (p, t, _) = batch.xp, self.planes(batch)
-        weight = xp.abs(self.target_distance(batch, self.chosen(batch))) ** self.alpha
+        weight = magnitude(xp, self.target_distance(batch, self.chosen(batch))) ** self.alpha
         if not self.one_sided:
-            weight = weight + xp.abs(self.distance_of(batch, p)) ** self.alpha
+            weight = weight + magnitude(xp, self.distance_of(batch, p)) ** self.alpha
         return self.terms(batch, (t - p) ** 2 * weight)
 
 
@@ -199,14 +199,14 @@ class DistancePenalizedCrossEntropyLoss(DistanceMapLoss, LikelihoodLoss):
         """The distance of each place to the next one of another class."""
         xp, index, axis = batch.xp, batch.index, batch.axis
         if batch.task != "multiclass" or axis is None:
-            return xp.abs(self.target_distance(batch, None))
+            return magnitude(xp, self.target_distance(batch, None))
         if index is None:
             every = self.target_distance(batch, tuple(range(batch.classes)))
-            return xp.sum(planes(batch).t * xp.abs(every), axis=axis)
+            return xp.sum(planes(batch).t * magnitude(xp, every), axis=axis)
         if batch.distance is not None:
-            return pick(xp.abs(batch.distance), index, axis)
+            return pick(magnitude(xp, batch.distance), index, axis)
         name, wide = type(self).__name__, is_wide(batch)
-        return xp.abs(mask_distances(name, index, None, batch.has_images, self.steps, wide))
+        return magnitude(xp, mask_distances(name, index, None, batch.has_images, self.steps, wide))
 
 
 @loss(
@@ -266,7 +266,7 @@ class ShapeAwareLoss(DistanceMapLoss, LikelihoodLoss):
     ) -> Array:
         """E, the mean over `axes` of how far the border places of the predicted masks are from the outline."""
         xp = batch.xp
-        distance = xp.abs(self.target_distance(batch, chosen))
+        distance = magnitude(xp, self.target_distance(batch, chosen))
         mask = xp.astype(predicted, distance.dtype)
         # a mask without outline has map 0
         border = (mask - erode(mask, batch.spatial)) * xp.astype(distance > 0, distance.dtype)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from lossary.array.namespace import Array, Namespace, namespace
 from lossary.array.neighbours import dilate, erode, gaussian, window_moments
-from lossary.array.primitives import divide, log_odds, softplus, sqrt, stop_gradient, total
+from lossary.array.primitives import divide, log_odds, magnitude, softplus, sqrt, stop_gradient, total
 from lossary.core.families import ClassBatch, MaskLoss
 from lossary.core.families.distance import choose, planes
 from lossary.core.families.elements import keep, rank
@@ -188,7 +188,7 @@ class StructuralSimilarityLoss(MaskLoss):
 
     def evaluate(self, batch: ClassBatch) -> Terms:
         xp, (p, t, axes) = batch.xp, self.planes(batch)
-        error = xp.abs(self._structure(xp, t, axes) - self._structure(xp, p, axes))
+        error = magnitude(xp, self._structure(xp, t, axes) - self._structure(xp, p, axes))
         hard = self._hard(batch, error)
         terms = self.terms(batch, hard * error * self._cross_entropy(batch, t))
         count = self.terms(batch, hard, weigh=False).values

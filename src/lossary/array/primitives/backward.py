@@ -21,6 +21,25 @@ def shares_backward(scores: Array) -> bool:
     return scores.requires_grad and torch.is_grad_enabled()
 
 
+def learns(*arrays: Array | None) -> bool:
+    """Whether a gradient by one of these torch arrays may be wanted, backwards or forwards. A gradient by hand is that
+    by the prediction alone: it serves where nothing else learns."""
+    from torch._C._functorch import is_functorch_wrapped_tensor as transformed
+
+    # nested transforms of torch.func hide from each other by which arrays they differentiate
+    return any(
+        x is not None and x.is_floating_point() and (x.requires_grad or has_tangent(x) or transformed(x))
+        for x in arrays
+    )
+
+
+def has_tangent(x: Array) -> bool:
+    """Whether a gradient by a torch array is carried forwards, which no attribute of it tells."""
+    import torch.autograd.forward_ad as forward
+
+    return forward.unpack_dual(x).tangent is not None
+
+
 def softmax_at(scores: Array, index: Array, axis: int, log: bool) -> tuple[Array, Array]:
     """The softmax of torch `scores` along `axis`, and its entry (or with `log` the logarithm of that) at `index`, which
     has the shape without `axis`: all that losses of labels read, with one backward pass for its gradient."""
@@ -87,7 +106,7 @@ def elementwise(
     wanted = torch.is_grad_enabled() and any(a.requires_grad for a in (x, *given))
     if not wanted and eager(x) and not _forward_mode():
         return blockwise(of, (values,), x, given)[0]
-    if not x.requires_grad or any(g.requires_grad for g in given):
+    if not x.requires_grad or learns(*given):
         return values(xp, of(xp, x, *given))
     return Elementwise.apply(of, values, slope, x, *given)[0]  # pyright: ignore
 

@@ -230,12 +230,21 @@ def sqrt(xp: Namespace, x: Array) -> Array:
 
 def signed_power(xp: Namespace, x: Array, exponent: float) -> Array:
     """sign(x)·|x|^exponent."""
-    return x if exponent == 1 else sign(xp, x) * power(xp, xp.abs(x), exponent)
+    return x if exponent == 1 else sign(xp, x) * power(xp, magnitude(xp, x), exponent)
 
 
 def magnitude(xp: Namespace, x: Array) -> Array:
-    """|x|, with gradient 0 at 0 (JAX takes 1)."""
+    """|x|, with gradient 0 at 0, the mean of the slopes on both sides (JAX takes 1)."""
     return xp.where(x != 0, xp.abs(x), 0.0) if is_jax(x) else xp.abs(x)
+
+
+def clip(xp: Namespace, x: Array, min: float | None = None, max: float | None = None) -> Array:
+    """`x` between bounds. At a bound its gradient is that inside, 1, as a target of exactly 0 or 1 needs it (JAX takes
+    1/2)."""
+    if not is_jax(x):
+        return xp.clip(x, min=min, max=max)
+    x = x if min is None else xp.where(x < min, min, x)
+    return x if max is None else xp.where(x > max, max, x)
 
 
 def sign(xp: Namespace, x: Array) -> Array:

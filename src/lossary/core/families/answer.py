@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import add_product, affine, focal, focal_slope, log_sigmoid, mix, sigmoid
+from lossary.array.primitives import add_product, affine, clip, focal, focal_slope, log_sigmoid, mix, sigmoid
 from lossary.core.once import once
 
 
@@ -75,7 +75,7 @@ class Logit(Answer):
     @once
     def below(self) -> Array:
         """How far z lies below 0: ln p = ln max(p, 1-p) - that."""
-        return self.xp.clip(self.minus, min=0.0)
+        return clip(self.xp, self.minus, min=0.0)
 
 
 class Scored(Logit):
@@ -133,7 +133,7 @@ class Scored(Logit):
 
     def _less(self, margin: float) -> tuple[Answer, Answer]:
         xp = self.xp
-        miss = xp.clip(self.p - margin, min=0.0)
+        miss = clip(xp, self.p - margin, min=0.0)
         if self.hard and not self.smooth:  # a place reads the logarithm of its own side only
             log_yes = log_no = add_product(xp.log1p(-mix(self.t, self.lesser, miss)), self.t, self.below, -1.0)
         else:
@@ -155,7 +155,7 @@ class Scored(Logit):
     @once
     def above(self) -> Array:
         """How far z lies above 0."""
-        return self.xp.clip(self.z, min=0.0)
+        return clip(self.xp, self.z, min=0.0)
 
     @once
     def cross_entropy(self) -> Array:

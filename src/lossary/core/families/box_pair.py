@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from lossary.array.namespace import Array, Namespace, eager, is_torch, namespace
-from lossary.array.primitives import divide, sqrt, stop_gradient
+from lossary.array.primitives import divide, has_tangent, learns, magnitude, sqrt, stop_gradient
 from lossary.core.once import once
 
 Format = Literal["xyxy", "xywh", "cxcywh"]
@@ -100,7 +100,12 @@ class BoxPair:
         """Intersection over union; for boxes without area 1 where they are equal and 0 where not."""
         xp, p, t = self.xp, self.prediction, self.target
         union = self.union
-        distance = xp.abs(p.x1 - t.x1) + xp.abs(p.y1 - t.y1) + xp.abs(p.x2 - t.x2) + xp.abs(p.y2 - t.y2)
+        distance = (
+            magnitude(xp, p.x1 - t.x1)
+            + magnitude(xp, p.y1 - t.y1)
+            + magnitude(xp, p.x2 - t.x2)
+            + magnitude(xp, p.y2 - t.y2)
+        )
         equal = stop_gradient(distance) == 0
         return xp.where(union > 0, divide(xp, self.intersection, union), xp.where(equal, 1.0, xp.zeros_like(union)))
 
@@ -250,12 +255,7 @@ def box_pair(
 
 def _in_reverse(prediction: Array, target: Array) -> bool:
     """Whether torch runs eagerly and differentiates backwards, if at all, and by the prediction alone."""
-    if not (eager(prediction) and eager(target)) or target.requires_grad:
-        return False
-    import torch.autograd.forward_ad
-
-    forward: Any = torch.autograd.forward_ad
-    return all(forward.unpack_dual(x).tangent is None for x in (prediction, target))
+    return eager(prediction) and eager(target) and not learns(target) and not has_tangent(prediction)
 
 
 def measures_read(formula: Callable[[Namespace, BoxPair], Array]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 from lossary.array.distance import label_distances, mask_distances
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import along, numbers, sizes, stop_gradient
+from lossary.array.primitives import along, clip, numbers, sizes, stop_gradient
 from lossary.core import contract
 from lossary.core.families.classification import ClassBatch, ProbabilityLoss, by_class, class_vector
 from lossary.core.families.elements import both, keep, rank, times, weighted
@@ -180,7 +180,7 @@ def planes(batch: ClassBatch, chosen: tuple[int, ...] | None = None) -> Planes:
     if batch.task != "multiclass" or axis is None:
         t = xp.astype(batch.index, p.dtype) if batch.share is None else batch.share
         # a mask of 0 and 255 is read as one of 0 and 1; `lossary.checked()` finds it
-        t = xp.clip(t, min=0.0, max=1.0)
+        t = clip(xp, t, min=0.0, max=1.0)
         return Planes(keep(xp, batch.counted, p), keep(xp, batch.counted, t), batch.spatial)
     chosen = tuple(range(batch.classes)) if chosen is None else chosen
     t = _true(batch, chosen, axis)

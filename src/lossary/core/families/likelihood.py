@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
 from lossary.array.namespace import Array, Namespace, eager
-from lossary.array.primitives import along, elementwise, mix, pick
+from lossary.array.primitives import along, clip, elementwise, mix, pick
 from lossary.core import contract
 from lossary.core.families.answer import Answer, Scored
 from lossary.core.families.classification import ClassBatch, ProbabilityLoss, by_class, class_vector
@@ -161,10 +161,10 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
         if contract.is_integer(index):
             return self._answers(batch, self.true_log_p(batch, index), None, index)
         # the last label belongs to the last two classes, with no share for the first of them
-        lower = xp.clip(xp.floor(index), min=0, max=max(batch.classes - 2, 0))
+        lower = clip(xp, xp.floor(index), min=0, max=max(batch.classes - 2, 0))
         share = contract.cast(xp, index - lower, batch.scores.dtype)
         lower = xp.astype(lower, xp.int32)
-        upper = xp.clip(lower + 1, max=batch.classes - 1)
+        upper = clip(xp, lower + 1, max=batch.classes - 1)
         values, included = self._answers(batch, pick(self.log_p(batch), lower, axis), 1.0 - share, lower)
         more, others = self._answers(batch, pick(self.log_p(batch), upper, axis), share, upper)
         return values + more, None if included is None or others is None else included + others

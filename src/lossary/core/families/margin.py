@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import along, numbers, pick
+from lossary.array.primitives import along, clip, numbers, pick
 from lossary.core.families.classification import ClassBatch, ClassificationLoss, by_class
 from lossary.core.families.elements import ElementLoss, rank, times, weighted
 from lossary.core.loss import Taxonomy, family
@@ -49,7 +49,7 @@ class MarginLoss(ElementLoss, ClassificationLoss):
 
     def _between(self, batch: ClassBatch, share: Array) -> Array:
         """t·ℓ(f) + (1-t)·ℓ(-f) of a floating target, of which -1 is the answer no, as 0 is."""
-        xp, t = batch.xp, batch.xp.clip(share, min=0.0, max=1.0)
+        xp, t = batch.xp, clip(batch.xp, share, min=0.0, max=1.0)
         return self._part(xp, t, batch.scores) + self._part(xp, 1.0 - t, -batch.scores)
 
     def _part(self, xp: Namespace, t: Array, margin: Array) -> Array:

@@ -6,7 +6,7 @@ import abc
 from typing import ClassVar
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import apply_where, sqrt, stop_gradient, tiny
+from lossary.array.primitives import apply_where, magnitude, sqrt, stop_gradient, tiny
 from lossary.core.families.box import Numbers, PairLoss
 from lossary.core.families.box_pair import once
 from lossary.core.loss import family
@@ -30,9 +30,9 @@ class GaussianPair:
         x, y, *sides, angle = (prediction[..., i] for i in range(5))
         x_t, y_t, *sides_t, angle_t = (target[..., i] for i in range(5))
         lengths = [x - x_t, y - y_t, *(xp.where(side < 0, 0.0, side) for side in (*sides, *sides_t))]
-        longest = xp.abs(lengths[0])
+        longest = magnitude(xp, lengths[0])
         for length in lengths[1:]:
-            longest = xp.maximum(longest, xp.abs(length))
+            longest = xp.maximum(longest, magnitude(xp, length))
         self.scale = stop_gradient(xp.where(longest > 0, longest, 1.0))  # two equal points have no scale
         dx, dy, self.width, self.height, self.target_width, self.target_height = (
             length / self.scale for length in lengths

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import divide, power, stop_gradient
+from lossary.array.primitives import divide, magnitude, power, stop_gradient
 from lossary.core.families import BoxLoss, BoxPair
 from lossary.core.loss import loss
 from lossary.core.options import option
@@ -87,7 +87,7 @@ class SIoULoss(BoxLoss):
     theta: float = option(default=4.0, low=1)
 
     def values(self, xp: Namespace, pair: BoxPair) -> Array:
-        across, along = (xp.abs(d) for d in pair.center_offset)
+        across, along = (magnitude(xp, d) for d in pair.center_offset)
         slope = divide(xp, xp.minimum(across, along), xp.maximum(across, along))
         angle = 2.0 * slope / (1.0 + slope**2)  # 1 - 2 sin²(arctan(slope) - π/4), eq. 1 to 4
 
@@ -96,7 +96,7 @@ class SIoULoss(BoxLoss):
             return -xp.expm1((angle - 2.0) * share**2)
 
         def shape(difference: Array, larger: Array) -> Array:
-            return power(xp, -xp.expm1(-divide(xp, xp.abs(difference), larger)), self.theta)
+            return power(xp, -xp.expm1(-divide(xp, magnitude(xp, difference), larger)), self.theta)
 
         (x, y), (dw, dh), p, t = pair.center_share, pair.side_difference, pair.prediction, pair.target
         shapes = shape(dw, xp.maximum(p.width, t.width)) + shape(dh, xp.maximum(p.height, t.height))

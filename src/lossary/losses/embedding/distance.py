@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import flatten_from, reshape_like, running_sum, sqrt, total
+from lossary.array.primitives import clip, flatten_from, reshape_like, running_sum, sqrt, total
 from lossary.core.families import DistanceLoss
 from lossary.core.families.embedding import FAR, mean_where
 from lossary.core.loss import loss
@@ -110,7 +110,7 @@ class TripletLoss(DistanceLoss):
             return _positive_part(xp, farthest - nearest + self.margin)
         if self.mining == "semihard":
             below, _ = _negatives_within(xp, distance, distance, negative)
-            rank = xp.minimum(below, xp.clip(_count(xp, negative, distance) - 1.0, min=0.0))
+            rank = xp.minimum(below, clip(xp, _count(xp, negative, distance) - 1.0, min=0.0))
             negatives = xp.where(negative, distance, FAR)
             order = xp.argsort(negatives, axis=1)
             ranked = xp.take_along_axis(negatives, order, axis=1)
@@ -119,7 +119,7 @@ class TripletLoss(DistanceLoss):
         reach = distance + self.margin
         below, nearer = _negatives_within(xp, reach, distance, negative)
         costs = mean_where(xp, below * reach - nearer, positive)  # Σ over negatives within reach of (reach - distance)
-        return costs / xp.squeeze(xp.clip(_count(xp, negative, distance), min=1.0), axis=1)
+        return costs / xp.squeeze(clip(xp, _count(xp, negative, distance), min=1.0), axis=1)
 
     def anchors(self, xp: Namespace, positive: Array, negative: Array) -> Array:
         return xp.logical_and(xp.any(positive, axis=1), xp.any(negative, axis=1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import add_product, affine, power, sign, signed_power
+from lossary.array.primitives import add_product, affine, magnitude, power, sign, signed_power
 from lossary.core.families import ForegroundMean, LikelihoodLoss, SigmoidLoss
 from lossary.core.families.answer import Scored
 from lossary.core.loss import loss
@@ -50,7 +50,7 @@ class QualityFocalLoss(ForegroundMean, SigmoidLoss):
     beta: float = option(default=2.0, low=0)
 
     def values(self, xp: Namespace, x: Scored) -> Array:
-        return power(xp, xp.abs(x.error), self.beta) * x.cross_entropy
+        return power(xp, magnitude(xp, x.error), self.beta) * x.cross_entropy
 
     def slope(self, xp: Namespace, x: Scored) -> Array:
         if self.beta == 0:

@@ -10,10 +10,12 @@ from lossary.array.primitives import (
     add_product,
     along,
     class_sums,
+    clip,
     divide,
     flatten_from,
     log_sigmoid,
     lookup,
+    magnitude,
     mix,
     power,
     running_sum,
@@ -219,9 +221,9 @@ class GHMLoss(BalancedLoss):
 
     def _bin(self, batch: ClassBatch) -> Array:
         xp, error = batch.xp, Scored(batch.xp, stop_gradient(batch.scores), batch.target).error
-        place = xp.abs(error) * self.bins
+        place = magnitude(xp, error) * self.bins
         place = xp.where(place > 0, place, 0.0)  # NaN is in no bin, and as an integer would index anything
-        return xp.astype(xp.clip(xp.floor(place), max=self.bins - 1), xp.int32)
+        return xp.astype(clip(xp, xp.floor(place), max=self.bins - 1), xp.int32)
 
 
 @loss(

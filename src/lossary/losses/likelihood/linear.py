@@ -33,6 +33,7 @@ class TokenBatch(NamedTuple):
     "Chowdhery et al. 2022, PaLM, section 5; softcap: Gemma Team 2024, Gemma 2, section 2",
     arxiv="2411.09009",
     aliases=("fused_linear_cross_entropy", "cut_cross_entropy", "vocabulary"),
+    held=("teacher_logits", "teacher_features", "teacher_weight", "teacher_bias"),
 )
 class LinearCrossEntropyLoss(Loss):
     r"""Cross entropy of a linear classifier, with the logits of a few tokens at a time in memory.

@@ -11,6 +11,7 @@ from lossary.array.namespace import Array, Namespace, namespace
 from lossary.array.primitives import (
     along,
     class_sums,
+    clip,
     divide,
     focal,
     log_odds,
@@ -270,7 +271,7 @@ class Answer:
 
 def probability(xp: Namespace, t: Array) -> Array:
     """A soft target; one outside [0, 1] (a mask of 0 and 255, say) is read as 0 or 1, so that no term changes sign."""
-    return xp.clip(t, min=0.0, max=1.0)
+    return clip(xp, t, min=0.0, max=1.0)
 
 
 @family

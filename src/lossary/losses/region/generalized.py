@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import divide, stop_gradient
+from lossary.array.primitives import divide
 from lossary.core.families import Counts, RegionLoss
 from lossary.core.loss import loss
 from lossary.core.options import option
@@ -35,7 +35,7 @@ class GeneralizedDiceLoss(RegionLoss):
     which classes enter the sums. A class that the target does not have takes the largest weight of those that it has,
     so false alarms of it cost; where nothing is predicted of it either, it leaves both sums and the normalisation.
     Without any class all weigh alike. The weights sum to 1 before `smooth` enters: 1/n² by itself is so small in large
-    images that `smooth` would be all that is left. They are constants in the gradient.
+    images that `smooth` would be all that is left.
 
     Elsewhere: `monai.losses.GeneralizedDiceLoss(softmax=True, to_onehot_y=True, w_type=…)` has these weights, not
     normalised: the same number for smooth 0. `weighting="uniform"` is kornia's `dice_loss(average="micro")`, with its
@@ -57,7 +57,7 @@ class GeneralizedDiceLoss(RegionLoss):
     weighting: Literal["square", "simple", "uniform"] = option(default="square")
 
     def joined(self, xp: Namespace, counts: Counts, weight: Array) -> Counts:
-        share = self._shares(xp, stop_gradient(counts.tp + counts.fn), weight)
+        share = self._shares(xp, counts.tp + counts.fn, weight)
         return Counts(*(xp.sum(share * x, axis=-1) for x in counts))
 
     def _shares(self, xp: Namespace, volume: Array, weight: Array) -> Array:

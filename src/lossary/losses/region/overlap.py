@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import divide, power
+from lossary.array.primitives import clip, divide, power
 from lossary.core.families import Counts, RegionLoss
 from lossary.core.families.region import Counting
 from lossary.core.loss import loss
@@ -279,7 +279,7 @@ class SensitivitySpecificityLoss(RegionLoss):
     def values(self, xp: Namespace, counts: Counts) -> Array:
         positives = counts.tp + counts.fn
         # a target beyond 1 must not make the background negative
-        negatives = xp.clip(counts.places - positives, min=0.0)
+        negatives = clip(xp, counts.places - positives, min=0.0)
         missed = divide(xp, counts.fn, positives + self.smooth)
         alarms = divide(xp, counts.fp, negatives + self.smooth)
         return self.sensitivity_weight * missed + (1.0 - self.sensitivity_weight) * alarms

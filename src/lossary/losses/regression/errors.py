@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from lossary.array.namespace import Array, Namespace, namespace
-from lossary.array.primitives import magnitude, power, sign, sizes, softplus, stop_gradient
+from lossary.array.primitives import clip, magnitude, power, sign, sizes, softplus, stop_gradient
 from lossary.core.contract import Shape
 from lossary.core.families import ResidualLoss
 from lossary.core.families.elements import rank
@@ -192,7 +192,7 @@ class SmoothL1Loss(ResidualLoss):
     def slope(self, xp: Namespace, error: Array) -> Array:
         if self.beta == 0:
             return sign(xp, error)
-        return xp.clip(error / self.beta, min=-1.0, max=1.0)
+        return clip(xp, error / self.beta, min=-1.0, max=1.0)
 
 
 @loss("Huber 1964, Robust Estimation of a Location Parameter", surveys=("S2", "S4"))
@@ -222,11 +222,11 @@ class HuberLoss(ResidualLoss):
     def values(self, xp: Namespace, error: Array) -> Array:
         if math.isinf(self.delta):
             return 0.5 * error * error  # the other branch would be inf - inf
-        size = xp.abs(error)
+        size = magnitude(xp, error)
         return xp.where(size < self.delta, 0.5 * error * error, self.delta * (size - 0.5 * self.delta))
 
     def slope(self, xp: Namespace, error: Array) -> Array:
-        return xp.clip(error, min=-self.delta, max=self.delta)
+        return clip(xp, error, min=-self.delta, max=self.delta)
 
 
 @loss(
@@ -252,7 +252,7 @@ class LogCoshLoss(ResidualLoss):
 
     def values(self, xp: Namespace, error: Array) -> Array:
         # two forms of one function: the first loses all digits near 0, the second overflows for large errors
-        size = xp.abs(error)
+        size = magnitude(xp, error)
         large = size + softplus(-2.0 * size) - math.log(2.0)
         near = size < 1.0
         half = xp.sinh(xp.where(near, 0.5 * error, 0.5))
@@ -322,4 +322,4 @@ class EpsilonInsensitiveLoss(ResidualLoss):
         return xp.where(size <= self.epsilon, 0.0, size - self.epsilon)
 
     def slope(self, xp: Namespace, error: Array) -> Array:
-        return xp.where(xp.abs(error) > self.epsilon, sign(xp, error), 0.0)
+        return xp.where(magnitude(xp, error) > self.epsilon, sign(xp, error), 0.0)

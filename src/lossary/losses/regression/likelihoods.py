@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import stop_gradient
+from lossary.array.primitives import clip, stop_gradient
 from lossary.core.families import Pair, PointwiseLoss
 from lossary.core.families.pointwise import REALS
 from lossary.core.loss import loss
@@ -65,6 +65,7 @@ class PoissonNLLLoss(PointwiseLoss):
     "Nix & Weigend 1994, Estimating the Mean and Variance of the Target Probability Distribution, eq. 2",
     aliases=("gaussian_nll", "heteroscedastic"),
     span=(-math.inf, math.inf),
+    held=("variance",),  # below the floor its gradient is that at the floor
 )
 class GaussianNLLLoss(PointwiseLoss):
     r"""Negative log-likelihood of a Gaussian whose mean and variance the model predicts.
@@ -102,6 +103,6 @@ class GaussianNLLLoss(PointwiseLoss):
 
     def values(self, xp: Namespace, pair: Pair) -> Array:
         variance = pair.operands["variance"]
-        variance = variance + stop_gradient(xp.clip(self.floor - variance, min=0.0))
+        variance = variance + stop_gradient(clip(xp, self.floor - variance, min=0.0))
         constant = 0.5 * math.log(2 * math.pi) if self.full else 0.0
         return 0.5 * (xp.log(variance) + (pair.prediction - pair.target) ** 2 / variance) + constant

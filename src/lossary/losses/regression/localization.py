@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import apply_where, magnitude, sign, xlogy
+from lossary.array.primitives import apply_where, clip, magnitude, sign, xlogy
 from lossary.core.families import Pair, PointwiseLoss, ResidualLoss
 from lossary.core.families.pointwise import REALS
 from lossary.core.loss import loss
@@ -49,18 +49,18 @@ class FocalL1Loss(ResidualLoss):
         return math.e * self.beta if self.alpha is None else self.alpha
 
     def values(self, xp: Namespace, error: Array) -> Array:
-        size, log_beta = xp.abs(error), math.log(self.beta)
+        size, log_beta = magnitude(xp, error), math.log(self.beta)
         x = xp.where(size < 1, size, 1.0)
         near = 0.25 * x * x - 0.5 * xlogy(xp, x * x, self.beta * x)
         far = 0.25 * (2.0 * log_beta + 1.0) - log_beta * size
         return self._scale * xp.where(size < 1, near, far)
 
     def slope(self, xp: Namespace, error: Array) -> Array:
-        x = xp.clip(xp.abs(error), max=1.0)
+        x = clip(xp, magnitude(xp, error), max=1.0)
         return (
             -self._scale
             * sign(xp, error)
-            * xp.where(xp.abs(error) < 1, xlogy(xp, x, self.beta * x), math.log(self.beta))
+            * xp.where(magnitude(xp, error) < 1, xlogy(xp, x, self.beta * x), math.log(self.beta))
         )
 
 
@@ -111,7 +111,7 @@ class BalancedL1Loss(ResidualLoss):
 
     def slope(self, xp: Namespace, error: Array) -> Array:
         side = _side(xp, error)
-        x = xp.clip(side * error / self.beta, max=1.0)
+        x = clip(xp, side * error / self.beta, max=1.0)
         return self.alpha * side * xp.log1p(math.expm1(self.gamma / self.alpha) * x)
 
 
@@ -159,7 +159,7 @@ class WingLoss(ResidualLoss):
         return xp.where(size < self.width, near, far)
 
     def slope(self, xp: Namespace, error: Array) -> Array:
-        size = xp.abs(error)
+        size = magnitude(xp, error)
         return sign(xp, error) * xp.where(size < self.width, self.width / (self.curvature + size), 1.0)
 
 
@@ -204,7 +204,7 @@ class AdaptiveWingLoss(PointwiseLoss):
         return Domain(low=0, high=1) if argument == "target" else REALS
 
     def values(self, xp: Namespace, pair: Pair) -> Array:
-        size, exponent = xp.abs(pair.prediction - pair.target), self.alpha - pair.target
+        size, exponent = magnitude(xp, pair.prediction - pair.target), self.alpha - pair.target
         near = size < self.threshold
         x = xp.where(near, size, self.threshold) / self.curvature
         # x^(α-t), in log space because the exponent is an array

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import apply_where, divide, magnitude
+from lossary.array.primitives import apply_where, clip, divide, magnitude
 from lossary.core.families import Pair, PointwiseLoss
 from lossary.core.loss import loss
 from lossary.core.options import Domain, option
@@ -43,7 +43,9 @@ class MAPELoss(PointwiseLoss):
         return pair.target != 0 if self.floor == 0 else None
 
     def values(self, xp: Namespace, pair: Pair) -> Array:
-        return divide(xp, magnitude(xp, pair.prediction - pair.target), xp.clip(xp.abs(pair.target), min=self.floor))
+        return divide(
+            xp, magnitude(xp, pair.prediction - pair.target), clip(xp, magnitude(xp, pair.target), min=self.floor)
+        )
 
 
 @loss(
@@ -74,5 +76,7 @@ class MSLELoss(PointwiseLoss):
         return Domain(low=-1, above=True)
 
     def values(self, xp: Namespace, pair: Pair) -> Array:
-        log_p, log_t = (apply_where(xp, x > -1, xp.log1p, x, float("-inf")) for x in (pair.prediction, pair.target))
+        log_p, log_t = (
+            apply_where(xp, xp.logical_not(x <= -1), xp.log1p, x, float("-inf")) for x in (pair.prediction, pair.target)
+        )
         return (log_p - log_t) ** 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from lossary.array.namespace import Array, Namespace
-from lossary.array.primitives import divide, sqrt
+from lossary.array.primitives import clip, divide, sqrt
 from lossary.core.families import ResidualLoss
 from lossary.core.loss import loss
 from lossary.core.options import option
@@ -125,11 +125,11 @@ class TukeyLoss(ResidualLoss):
     c: float = option(default=4.685, above=0)
 
     def values(self, xp: Namespace, error: Array) -> Array:
-        u = xp.clip((error / self.c) ** 2, max=1.0)
+        u = clip(xp, (error / self.c) ** 2, max=1.0)
         return self.c**2 / 6.0 * u * (3.0 - 3.0 * u + u * u)  # 1 - (1-u)³, which cancels near 0
 
     def slope(self, xp: Namespace, error: Array) -> Array:
-        return error * (1.0 - xp.clip((error / self.c) ** 2, max=1.0)) ** 2
+        return error * (1.0 - clip(xp, (error / self.c) ** 2, max=1.0)) ** 2
 
 
 @loss("Black & Anandan 1996, The Robust Estimation of Multiple Motions, table 1", aliases=("lorentzian",))
