@@ -15,7 +15,7 @@ from lossary.checker.draws import draw
 from lossary.checker.engines import Batch
 from lossary.core.families.region import OverlapLoss
 from lossary.core.loss import Loss
-from variants import defaults, everything
+from variants import defaults, everything, variants
 
 ALL = [loss for loss in everything() if loss.reduction != "none"]
 

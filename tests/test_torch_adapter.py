@@ -128,6 +128,17 @@ def test_exported(name, strict):
     torch.testing.assert_close(exported(other, target), criterion(other, target))
 
 
+@pytest.mark.parametrize(
+    "loss", [L.LovaszSoftmaxLoss(), L.LovaszSoftmaxLoss(per="image"), L.TopKLoss("multiclass")], ids=repr
+)
+def test_exported_graphs_sort_as_onnx_does(loss):
+    """ONNX has no stable sort: with the exporter of torch (onnxscript) these losses failed at `aten.sort.stable`."""
+    exported = torch.export.export(Criterion(loss), (image_logits, image_labels)).run_decompositions()
+    sorts = {str(node.target) for node in exported.graph.nodes if "sort" in str(node.target)}
+    assert sorts == {"aten.sort.default"}
+    torch.testing.assert_close(exported.module()(image_logits, image_labels), loss(image_logits, image_labels))
+
+
 # --- what other programs set and pass ---------------------------------------------------------------------------------
 
 
@@ -208,6 +219,58 @@ def test_what_a_number_of_labels_cannot_divide_is_refused():
     both = TrainerLoss(L.DiceLoss("multiclass") + L.CrossEntropyLoss())
     with pytest.raises(ValueError, match=r"means over unlike things.*for each part \(dice, cross_entropy\)"):
         both({"logits": torch.zeros(2, 4, 3)}, torch.zeros(2, 4, dtype=torch.int64), num_items_in_batch=8)
+
+
+# --- tensors of other kinds -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory):
+    """A mesh of one process: what DTensors do and refuse does not depend on how many there are."""
+    from torch.distributed.device_mesh import init_device_mesh
+
+    store = torch.distributed.FileStore(str(tmp_path_factory.mktemp("store") / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    torch.distributed.destroy_process_group()
+
+
+def sharded(x, mesh, axis=0):
+    from torch.distributed.tensor import Shard, distribute_tensor
+
+    return distribute_tensor(x, mesh, [Shard(axis)])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of torch, about its own meshes
+def test_sharded_tensors_are_right_or_refused(mesh):
+    from torch.distributed.tensor.parallel import loss_parallel
+
+    x, y = sharded(image_logits, mesh), sharded(image_labels, mesh)
+    w = torch.ones(3, 3, dtype=torch.float64)
+    for loss, target in ((L.CrossEntropyLoss(), image_labels), (L.MSELoss(), image_logits.flip(0))):
+        torch.testing.assert_close(loss(x, sharded(target, mesh)).full_tensor(), loss(image_logits, target))
+    refused = (
+        (L.DiceLoss("multiclass"), (x, y), {}, r"`prediction` is a DTensor, of which this loss has no sharded form"),
+        (L.DiceLoss("multiclass") + L.CrossEntropyLoss(), (x, y), {}, r"Pass `prediction.full_tensor\(\)`"),
+        (L.CrossEntropyLoss(), (x, image_labels), {}, "`prediction` is a DTensor, .*, and `target` a tensor of this"),
+        (L.LinearCrossEntropyLoss(), (logits, labels), {"weight": sharded(w, mesh)}, r"`weight.full_tensor\(\)`"),
+        (L.LinearCrossEntropyLoss(), (sharded(logits, mesh), sharded(labels, mesh)), {"weight": sharded(w, mesh)}, "no"),
+        (L.LDAMLoss(), (x, y), {}, "no sharded form"),
+    )
+    for loss, call, operands, words in refused:
+        with pytest.raises(TypeError, match=words):
+            loss(*call, **operands)
+    with loss_parallel(), pytest.raises(TypeError, match=r"inside `loss_parallel\(\)`.*call the loss outside"):
+        L.CrossEntropyLoss()(sharded(image_logits, mesh, 1), y)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+@pytest.mark.parametrize("layout", [torch.jagged, torch.strided])
+def test_nested_tensors_are_refused(layout):
+    nested = torch.nested.nested_tensor([torch.ones(3), torch.ones(2)], layout=layout)
+    for loss in (L.MSELoss(), L.BCELoss(), L.MSELoss() + L.L1Loss()):
+        with pytest.raises(TypeError, match=r"`prediction` is a nested torch tensor.*to_padded_tensor\(0.0\)` with a"):
+            loss(nested, nested)
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

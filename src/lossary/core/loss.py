@@ -133,6 +133,9 @@ class Loss(abc.ABC):
     shared: ClassVar[tuple[str, ...]] = ()
     """Those that belong to no sample: the weights of a classifier, learned scales, the step of the training."""
 
+    takes_sharded: ClassVar[bool] = False
+    """Whether the arguments may be DTensors of torch."""
+
     reduction: Reduction = option(default="mean")
     empty: Empty = option(default="zero")
 
@@ -292,6 +295,7 @@ class Loss(abc.ABC):
         xp, prediction, others = contract.arrays(
             name, prediction, target=target, mask=mask, sample_weight=sample_weight, **dict(operands)
         )
+        contract.sharded(name, {"prediction": prediction, **others}, self.takes_sharded)
         dtype = contract.compute_dtype(name, xp, prediction)
         return self.encode(contract.Arguments(name, xp, dtype, prediction, others))
 

@@ -55,6 +55,11 @@ class CompoundLoss(Loss):
 
         terms: list[tuple[float, Loss]] = []
         for weight, loss in self.terms:
+            if not isinstance(loss, Loss):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(
+                    f"the parts of a sum are (weight, loss) pairs; got {type(loss).__name__} for a loss. Hydra makes "
+                    "configs of losses in a list: set `_convert_: object`, or read the sum with `from_dict`"
+                )
             opened = [(weight * w, part) for w, part in loss.terms] if isinstance(loss, SumLoss) else [(weight, loss)]
             terms += opened
         if not terms:

@@ -26,6 +26,7 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
 
     family_name: ClassVar[str] = "likelihood"
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
+    takes_sharded = True
 
     def values(self, xp: Namespace, answer: Answer, /) -> Array:
         """The formula."""

@@ -38,6 +38,7 @@ class PointwiseLoss(ElementLoss):
 
     family_name: ClassVar[str] = "pointwise"
     family_taxonomy: ClassVar[Taxonomy] = "regression"
+    takes_sharded = True
 
     # --- what a loss may say of itself -----------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ class SigmoidLoss(ProbabilityLoss):
 
     family_name: ClassVar[str] = "likelihood"
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
+    takes_sharded = True
 
     task: Literal["binary", "multilabel"] = option(default="binary", kw_only=False)
 
