@@ -325,7 +325,9 @@ def test_a_bare_loss_is_refused(given):
         inputs = keras.Input((6,))
         model = keras.Model(inputs, layers.Dense(C, name="only")(inputs))
         model.compile(optimizer="sgd", **arguments)
-        with pytest.raises(TypeError, match=r"Keras calls a loss with the target first.*pass lossary\.keras\.KerasLoss"):
+        with pytest.raises(
+            TypeError, match=r"Keras calls a loss with the target first.*pass lossary\.keras\.KerasLoss"
+        ):
             model.fit(rows, flags.astype("float32"), verbose=0)
     assert not hasattr(given, "name")
 

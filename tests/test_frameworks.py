@@ -16,6 +16,7 @@ from frameworks import MAKE, RUN, run_torch, tensors, to_numpy
 from lossary.checker.claims import REGIMES
 from lossary.checker.draws import draw, takes_dense
 from lossary.checker.engines import Batch
+from lossary.core.compound import CompoundLoss
 from lossary.core.families import ClassificationLoss
 from lossary.core.families.named_sum import NamedSumLoss
 from lossary.core.loss import Loss
@@ -251,7 +252,7 @@ NORMALIZED = [loss for loss in DEFAULTS if not isinstance(loss, NamedSumLoss)] +
 def test_a_normalizer_leaves_the_dtype(loss: Loss) -> None:
     """float64 beside float32 made the loss float64 in torch, and TensorFlow took no integer."""
     step = {"step": 0} if isinstance(loss, lossary.ScheduledLoss) else {}
-    p, t, keywords = tensors("torch", draw(loss if not step else lossary.L1Loss()), "float32")
+    p, t, keywords = tensors("torch", draw(lossary.L1Loss() if isinstance(loss, CompoundLoss) else loss), "float32")
     plain = loss(p, t, **keywords, **step, normalizer=7)
     for normalizer in (torch.tensor(7, dtype=torch.float64), torch.tensor(7), np.float64(7), np.array(7)):
         value = loss(p, t, **keywords, **step, normalizer=normalizer)

@@ -129,7 +129,10 @@ def test_what_outputs_refuse() -> None:
             lambda: DETECTION(prediction, target, mask={"box": 1}),
             "an entry 'box', but the parts read 'boxes'",
         ),
-        (lambda: DETECTION(prediction, target, normalizer=3.0), "a dict with a number for each output .boxes, classes."),
+        (
+            lambda: DETECTION(prediction, target, normalizer=3.0),
+            "a dict with a number for each output .boxes, classes.",
+        ),
         (lambda: DETECTION(prediction, target, normalizer={"class": 1}), "`normalizer` has an entry 'class'"),
         (lambda: (L.L1Loss() + L.MSELoss())(*[np.ones(2)] * 2, normalizer={"l2": 1}), "`normalizer` has an entry 'l2'"),
         (lambda: L.L1Loss().on("a").on("b"), "the name of an output, once"),
@@ -303,7 +306,7 @@ def test_one_normalizer_replaces_one_denominator(loss: L.Loss) -> None:
     expected = sum(w * part(x, y, normalizer=7) for w, part in loss.terms)
     assert loss(x, y, normalizer=7) == pytest.approx(expected, rel=1e-14)
     assert loss.finalize(loss.statistics(x, y), normalizer=7) == pytest.approx(expected, rel=1e-14)
-    each = loss(x, y, normalizer={name: 7 for name in loss.names})
+    each = loss(x, y, normalizer=dict.fromkeys(loss.names, 7))
     assert each == pytest.approx(expected, rel=1e-14)
 
 
@@ -329,15 +332,15 @@ def test_one_normalizer_does_not_replace_unlike_denominators(loss: L.Loss) -> No
 
 
 def test_micro_batches_of_dice_and_cross_entropy_add_up() -> None:
-    """Of images the means are over images and classes, of labels over places: each part has a denominator of its own."""
-    loss = L.DiceLoss("multiclass") + 0.5 * L.CrossEntropyLoss(ignore_index=-1)
+    """The mean of Dice is over images, that of cross entropy over places: each has a denominator of its own."""
+    loss = L.DiceLoss("multiclass", ignore_index=-1) + 0.5 * L.CrossEntropyLoss(ignore_index=-1)
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(5, 3, 4, 4)), rng.integers(0, 3, (5, 4, 4))
     y[:2, :3] = -1
-    given = {"dice": 5 * 3, "cross_entropy": int((y >= 0).sum())}
+    given = {"dice": 5, "cross_entropy": int((y >= 0).sum())}
     for halves in ((slice(0, 1), slice(1, 5)), (slice(0, 3), slice(3, 5))):
         assert sum(loss(x[s], y[s], normalizer=given) for s in halves) == pytest.approx(loss(x, y), rel=1e-12)
-    assert loss(x, y, normalizer={"dice": 15}) == pytest.approx(loss(x, y), rel=1e-12)  # the other keeps its own
+    assert loss(x, y, normalizer={"dice": 5}) == pytest.approx(loss(x, y), rel=1e-12)  # the other keeps its own
 
 
 def test_the_page_on_sums_runs() -> None:

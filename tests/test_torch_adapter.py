@@ -128,6 +128,7 @@ def test_exported(name, strict):
     torch.testing.assert_close(exported(other, target), criterion(other, target))
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's own copying of trees
 @pytest.mark.parametrize(
     "loss", [L.LovaszSoftmaxLoss(), L.LovaszSoftmaxLoss(per="image"), L.TopKLoss("multiclass")], ids=repr
 )
@@ -254,7 +255,12 @@ def test_sharded_tensors_are_right_or_refused(mesh):
         (L.DiceLoss("multiclass") + L.CrossEntropyLoss(), (x, y), {}, r"Pass `prediction.full_tensor\(\)`"),
         (L.CrossEntropyLoss(), (x, image_labels), {}, "`prediction` is a DTensor, .*, and `target` a tensor of this"),
         (L.LinearCrossEntropyLoss(), (logits, labels), {"weight": sharded(w, mesh)}, r"`weight.full_tensor\(\)`"),
-        (L.LinearCrossEntropyLoss(), (sharded(logits, mesh), sharded(labels, mesh)), {"weight": sharded(w, mesh)}, "no"),
+        (
+            L.LinearCrossEntropyLoss(),
+            (sharded(logits, mesh), sharded(labels, mesh)),
+            {"weight": sharded(w, mesh)},
+            "no",
+        ),
         (L.LDAMLoss(), (x, y), {}, "no sharded form"),
     )
     for loss, call, operands, words in refused:

@@ -25,9 +25,7 @@ def is_torch(x: object) -> bool:
 
 def is_sharded(x: object) -> bool:
     """Whether x is a DTensor of torch, whose parts lie in several processes."""
-    return "torch.distributed.tensor" in sys.modules and isinstance(
-        x, sys.modules["torch.distributed.tensor"].DTensor
-    )
+    return "torch.distributed.tensor" in sys.modules and isinstance(x, sys.modules["torch.distributed.tensor"].DTensor)
 
 
 def in_loss_parallel() -> bool:

@@ -6,7 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lossary.array.namespace import Array, Namespace, compiling, is_torch, namespace
-from lossary.array.primitives import along, descending, divide, flatten_from, learns, numbers, running_sum, sizes, stop_gradient
+from lossary.array.primitives import (
+    along,
+    descending,
+    divide,
+    flatten_from,
+    learns,
+    numbers,
+    running_sum,
+    sizes,
+    stop_gradient,
+)
 
 Errors = Callable[[Namespace, Array, Array], Array]
 """`errors(xp, x, true)`: how wrong each place is, at least 0, from its score and whether it is foreground. The slope by

@@ -24,7 +24,8 @@ class ForegroundMean(Loss):
     normalizer: Literal["places", "positives"] = option(default="places")
 
     def mean_over(self) -> Hashable:
-        return (self.normalizer, super().mean_over())
+        places = super().mean_over()
+        return places if self.normalizer == "places" else (self.normalizer, places)
 
     def evaluate(self, batch: ClassBatch) -> Terms:
         terms: Terms = super().evaluate(batch)
