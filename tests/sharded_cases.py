@@ -1,4 +1,4 @@
-"""Alignments inside JAX's `shard_map`, on two devices that are one CPU; test_sequence.py runs this file by itself, since
+"""Alignments inside JAX's `shard_map`, on two devices that are one CPU; test_sequence.py runs this file by itself:
 the number of devices is fixed when JAX begins."""
 
 import functools

@@ -258,6 +258,6 @@ def test_a_config_describes_a_loss(loss) -> None:
 def test_a_sum_of_configs_is_refused() -> None:
     """Hydra makes a config of a loss in a list; the sum took it and failed at the first call."""
     with pytest.raises(
-        TypeError, match="got Config for a loss.*set `_convert_: object`, or read the sum with `from_dict`"
+        TypeError, match=r"got Config for a loss.*set `_convert_: object`, or read the sum with `from_dict`"
     ):
         SumLoss(((1.0, Config({"reduction": "mean"})),))

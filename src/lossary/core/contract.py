@@ -102,7 +102,8 @@ def sharded(name: str, arrays: Mapping[str, Array], takes_sharded: bool) -> None
     whole = [argument for argument in arrays if argument not in parts]
     if whole:
         raise TypeError(
-            f"{name}: `{parts[0]}` is a DTensor, sharded over processes, and `{whole[0]}` a tensor of this process. {cure}"
+            f"{name}: `{parts[0]}` is a DTensor, sharded over processes, and `{whole[0]}` a tensor of this process. "
+            f"{cure}"
         )
     if not takes_sharded:
         cure += ", or the shard of this process to `lossary.torch.Criterion(loss, process_group=...)`"
@@ -120,8 +121,9 @@ def admitted(name: str, argument: str, x: Array) -> Array:
     if is_numpy(x):
         x = _plain(name, argument, x)
     elif is_torch(x) and (x.is_nested or str(x.layout) != "torch.strided"):
+        nested = "nested " if x.is_nested else ""
         raise TypeError(
-            f"{name}: `{argument}` is a {'nested ' if x.is_nested else ''}torch tensor of layout {x.layout}; losses take dense tensors. Pass "
+            f"{name}: `{argument}` is a {nested}torch tensor of layout {x.layout}; losses take dense tensors. Pass "
             f"`{argument}.to_dense()`, or of a nested tensor `{argument}.to_padded_tensor(0.0)` with a `mask`"
         )
     text = str(x.dtype)

@@ -62,7 +62,7 @@ class Statistics:
 def sums_of(loss: Any, sums: Any) -> Any:
     """The sums, a named tuple, as statistics of `loss`."""
     # not the constructor, which Dynamo cannot call of a type that it has met as a constant
-    return tuple.__new__(_type_of(loss, type(sums)), sums)
+    return tuple.__new__(_type_of(loss, type(sums)), sums)  # pyright: ignore (of a type that is made)
 
 
 def _type_of(loss: Any, base: type) -> Any:

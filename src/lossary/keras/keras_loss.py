@@ -55,7 +55,7 @@ class KerasLoss(keras.losses.Loss):
         if outputs_of(loss):
             parts = ", ".join(f"{output!r}: KerasLoss(...)" for output in outputs_of(loss))
             raise ValueError(
-                f"Keras gives a loss one output at a time, and {loss!r} reads {', '.join(map(repr, outputs_of(loss)))}: "
+                f"Keras gives a loss one output at a time, and {loss!r} reads outputs by name: "
                 f"pass compile(loss={{{parts}}}, loss_weights={{...}}), each KerasLoss with the losses of its output"
             )
         needed = _needed(loss)

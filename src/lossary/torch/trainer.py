@@ -14,8 +14,9 @@ class TrainerLoss:
     """A loss of logits and labels, in the form that `transformers.Trainer(compute_loss_func=...)` calls.
 
     The Trainer calls `compute_loss_func(outputs, labels, num_items_in_batch=n)` for each micro-batch and adds the
-    results up. n is the number of labels other than -100 in all micro-batches of the step, so it becomes the denominator
-    of the mean, and the sum is the loss of the whole step. Without n (in an evaluation) the mean of the call is taken.
+    results up. n is the number of labels other than -100 in all micro-batches of the step, so it becomes the
+    denominator of the mean, and the sum is the loss of the whole step. Without n (in an evaluation) the mean of the
+    call is taken.
 
     Args:
         loss: a loss of class logits, with `ignore_index=-100` where labels are padded; or a sum of such losses whose

@@ -18,8 +18,8 @@ from lossary.core.reduction import Empty, Mean, Reduction, Terms, sums_of
 
 
 class Parts(NamedTuple):
-    """The statistics of each part, which that part finalizes too, and the mean of the operand of the weights where there
-    is one."""
+    """The statistics of each part, which that part finalizes too, and the mean of the operand of the weights if there is
+    one."""
 
     statistics: tuple[Any, ...]
 

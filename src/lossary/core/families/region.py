@@ -28,7 +28,7 @@ Counting = Literal["product", "l1", "squares", "squared errors"]
 
 
 class Counts(NamedTuple):
-    """Soft counts, sums over places. Of shape (N, C), per image and class, (N,) for a binary task, or without N when per
+    """Soft counts, sums over places. Of shape (N, C), per image and class, (N,) for a binary task, without N when per
     batch."""
 
     tp: Array  # Σ p·t

@@ -45,7 +45,7 @@ class SigmoidLoss(ProbabilityLoss):
         return elementwise(of, self.values, self.slope, batch.xp, batch.scores, batch.target)
 
     def mean_over(self) -> Hashable:
-        return ("labels", self.task == "multiclass", self.class_axis, self.ignore_index, self.class_weight)
+        return ("labels", False, self.class_axis, self.ignore_index, self.class_weight)
 
     def place_weight(self, batch: ClassBatch) -> Array | None:
         """Weights of the places: `sample_weight` and `class_weight`."""
