@@ -18,7 +18,7 @@ from lossary.core.reduction import Empty, Mean, Reduction, Terms, sums_of
 
 
 class Parts(NamedTuple):
-    """The statistics of each part, which that part finalizes too, and the mean of the operand of the weights if there is
+    """The statistics of each part, as that part finalizes them, and the mean of the operand of the weights if there is
     one."""
 
     statistics: tuple[Any, ...]
