@@ -313,3 +313,56 @@ def test_replicas_of_tf_distribute(loss):
         two = trained()
     for a, b in zip(one, two, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+# --- what Keras cannot call -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", [L.BCELoss(), L.MSELoss() + L.L1Loss(), L.ComboLoss("binary")], ids=repr)
+def test_a_bare_loss_is_refused(given):
+    """Keras would call it with the target first: a cross entropy trained to -1.92."""
+    for arguments in ({"loss": given}, {"loss": {"only": given}}, {"loss": KerasLoss(L.BCELoss()), "metrics": [given]}):
+        inputs = keras.Input((6,))
+        model = keras.Model(inputs, layers.Dense(C, name="only")(inputs))
+        model.compile(optimizer="sgd", **arguments)
+        with pytest.raises(
+            TypeError, match=r"Keras calls a loss with the target first.*pass lossary\.keras\.KerasLoss"
+        ):
+            model.fit(rows, flags.astype("float32"), verbose=0)
+    assert not hasattr(given, "name")
+
+
+def test_a_loss_of_several_outputs_is_refused():
+    loss = L.MSELoss().on("depth") + L.CrossEntropyLoss().on("classes")
+    for refused in (loss, L.MSELoss().on("depth"), L.UncertaintyWeightedLoss(loss)):
+        with pytest.raises(ValueError, match=r"one output at a time.*compile\(loss={'depth': KerasLoss\(\.\.\.\)"):
+            KerasLoss(refused)
+
+
+def test_several_outputs_train_as_keras_writes_them():
+    """What the refusal says to write has the value of the sum over outputs."""
+    given = keras.Input((6,))
+    depth, classes = layers.Dense(1, name="depth")(given), layers.Dense(C, name="classes")(given)
+    model = keras.Model(given, {"depth": depth, "classes": classes})
+    each = {"depth": KerasLoss(L.MSELoss()), "classes": KerasLoss(L.CrossEntropyLoss())}
+    model.compile(optimizer=keras.optimizers.SGD(0.0), loss=each, loss_weights={"depth": 1.0, "classes": 0.5})
+    target = {"depth": rows[:, :1], "classes": labels}
+    logged = model.fit(rows, target, batch_size=N, verbose=0).history["loss"][0]
+    found = {name: tensor(x) for name, x in model.predict(rows, verbose=0).items()}
+    loss = L.MSELoss().on("depth") + 0.5 * L.CrossEntropyLoss().on("classes")
+    assert logged == pytest.approx(number(loss(found, {name: tensor(x) for name, x in target.items()})), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "needed"),
+    [
+        (L.GaussianNLLLoss(), "variance"),
+        (L.MSELoss() + 2 * L.GaussianNLLLoss(), "variance"),
+        (L.ArcFaceLoss(), "prototypes"),
+        (L.ScheduledLoss(L.L1Loss() + L.MSELoss(), {"l1": [(0, 1.0)]}), "step"),
+    ],
+    ids=repr,
+)
+def test_a_loss_with_operands_is_refused(loss, needed):
+    with pytest.raises(ValueError, match=f"needs `{needed}`, and Keras passes target and prediction alone"):
+        KerasLoss(loss)

@@ -13,7 +13,7 @@ import pkgutil
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -24,6 +24,7 @@ import torch
 import lossary as L
 from lossary.checker.draws import draw
 from lossary.core.catalogue import register
+from lossary.core.compound import SumLoss
 from lossary.core.loss import Facts, Loss
 from lossary.views.description import describe
 from variants import everything
@@ -313,3 +314,59 @@ def test_examples_in_docstrings_run(name: str) -> None:
 def test_infinite_options_survive_json() -> None:
     loss = L.HuberLoss(delta=math.inf)
     assert L.from_dict(json.loads(json.dumps(loss.to_dict()))) == loss
+
+
+class Config(Mapping):
+    """A mapping that is no dict, as the configs of OmegaConf are."""
+
+    def __init__(self, held: Mapping) -> None:
+        self.held = held
+
+    def __getitem__(self, key):
+        return configured(self.held[key])
+
+    def __iter__(self):
+        return iter(self.held)
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+
+class ConfigList(Sequence):
+    """A sequence that is no list."""
+
+    def __init__(self, held: Sequence) -> None:
+        self.held = held
+
+    def __getitem__(self, index):
+        return configured(self.held[index])
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+
+def configured(value):
+    if isinstance(value, dict):
+        return Config(value)
+    return ConfigList(value) if isinstance(value, (list, tuple)) else value
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        L.DiceLoss("multiclass", class_weight=(1, 2, 3), classes=(0, 2)) + 0.5 * L.FocalLoss("multiclass"),
+        L.L1Loss().on("a") + L.MSELoss().on("b"),
+        L.ScheduledLoss(L.L1Loss() + L.MSELoss(), {"l1": [(0, 1.0), (10, 0.0)]}),
+    ],
+    ids=repr,
+)
+def test_a_config_describes_a_loss(loss) -> None:
+    assert L.from_dict(Config(loss.to_dict())) == loss
+
+
+def test_a_sum_of_configs_is_refused() -> None:
+    """Hydra makes a config of a loss in a list; the sum took it and failed at the first call."""
+    with pytest.raises(
+        TypeError, match=r"got Config for a loss.*set `_convert_: object`, or read the sum with `from_dict`"
+    ):
+        SumLoss(((1.0, Config({"reduction": "mean"})),))

@@ -107,7 +107,7 @@ CALLS: list[tuple[str, Callable[[], Any], type[Exception], list[str]]] = [
     ("normalizer of no kind", lambda: L.MSELoss()(f(2), f(2), normalizer=[2]), TypeError, ["normalizer", "a number or a 0-d array", "list"]),
     ("statistics without reduction", lambda: L.MSELoss(reduction="none").statistics(f(1), f(1)), ValueError, ["statistics", "reduction='none'"]),
     ("a sum of nothing", lambda: L.SumLoss(()), ValueError, ["at least one"]),
-    ("normalizer of a sum", lambda: (L.L1Loss() + L.MSELoss())(f(1), f(1), normalizer=2), ValueError, ["denominator"]),
+    ("normalizer of a sum", lambda: (L.L1Loss() + L.NormLoss())(f((1, 2)), f((1, 2)), normalizer=2), ValueError, ["denominator", "a number for each part (l1, norm)"]),
     ("shapes of a sum", lambda: (L.DiceLoss("multiclass", reduction="none") + L.CrossEntropyLoss(reduction="none"))(logits, labels), ValueError, ["dice (2, 3)", "cross_entropy (2, 4)"]),
 ]
 

@@ -164,8 +164,8 @@ def test_anchors_without_positives_count_nowhere(loss: PairLoss) -> None:
     each = loss.replace(reduction="none")(features, labels)
     assert each[0] == each[3] == 0
     assert loss(features, labels) == pytest.approx((each[1] + each[2]) / 2, rel=1e-13)
-    statistics = loss.statistics(features, labels)
-    assert statistics.count == 2
+    batch = loss.prepare(features, labels, mask=None, sample_weight=None, operands={})
+    assert loss.summarize(batch).count == 2
     # as negatives of others they do count
     assert loss(features, labels) != loss(features[1:], labels[1:]) or isinstance(
         loss, (L.ContrastiveLoss, L.TripletLoss)

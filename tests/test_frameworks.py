@@ -11,11 +11,14 @@ import pytest
 import torch
 
 import lossary
+import lossary.torch
 from frameworks import MAKE, RUN, run_torch, tensors, to_numpy
 from lossary.checker.claims import REGIMES
 from lossary.checker.draws import draw, takes_dense
 from lossary.checker.engines import Batch
+from lossary.core.compound import CompoundLoss
 from lossary.core.families import ClassificationLoss
+from lossary.core.families.named_sum import NamedSumLoss
 from lossary.core.loss import Loss
 from references import evaluate
 from variants import defaults, everything, on_frameworks
@@ -237,3 +240,35 @@ def test_vmap_over_rows(loss: ClassificationLoss, framework: str) -> None:
         same(vmap(loss)(prediction, target), np.stack(each).ravel(), 1e-5)
     else:
         assert vmap(loss)(prediction, target).shape == (3,)
+
+
+NORMALIZED = [loss for loss in DEFAULTS if not isinstance(loss, NamedSumLoss)] + [
+    lossary.L1Loss() + lossary.MSELoss(),
+    lossary.ScheduledLoss(2 * lossary.L1Loss() + lossary.MSELoss(), {"l1": [(0, 1.0)]}),
+]
+
+
+@pytest.mark.parametrize("loss", NORMALIZED, ids=repr)
+def test_a_normalizer_leaves_the_dtype(loss: Loss) -> None:
+    """float64 beside float32 made the loss float64 in torch, and TensorFlow took no integer."""
+    step = {"step": 0} if isinstance(loss, lossary.ScheduledLoss) else {}
+    p, t, keywords = tensors("torch", draw(lossary.L1Loss() if isinstance(loss, CompoundLoss) else loss), "float32")
+    plain = loss(p, t, **keywords, **step, normalizer=7)
+    for normalizer in (torch.tensor(7, dtype=torch.float64), torch.tensor(7), np.float64(7), np.array(7)):
+        value = loss(p, t, **keywords, **step, normalizer=normalizer)
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, plain)
+
+
+@pytest.mark.parametrize("loss", [lossary.L1Loss(), lossary.L1Loss() + lossary.MSELoss()], ids=repr)
+def test_a_normalizer_leaves_the_dtype_elsewhere(loss: Loss) -> None:
+    import tensorflow as tf
+
+    x = np.array([1.0, 2.0], np.float32)
+    for make in (np.asarray, tf.constant, jax.numpy.asarray):
+        for number in (np.float64(7), np.int64(7)):
+            value = loss(make(x), make(0 * x), normalizer=make(number))
+            assert np.asarray(value).dtype == np.float32
+            np.testing.assert_allclose(np.asarray(value), loss(x, 0 * x, normalizer=7), rtol=1e-6)
+    criterion = lossary.torch.Criterion(loss)
+    assert criterion(torch.tensor(x), torch.zeros(2), normalizer=torch.tensor(7.0).double()).dtype == torch.float32

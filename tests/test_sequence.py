@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -363,3 +367,11 @@ def test_a_masked_sequence_may_hold_anything() -> None:
     value, gradient = run_torch(L.CTCLoss(), Batch(LOGITS, target, {**SIZES, "mask": mask}))
     assert value.item() == pytest.approx(L.CTCLoss()(LOGITS, TARGET, **SIZES))
     assert (gradient[2] == 0).all()
+
+
+def test_alignments_inside_shard_map() -> None:
+    """On two devices, in a process of its own: the carry of the scan must differ between devices from the start."""
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    cases = Path(__file__).with_name("sharded_cases.py")
+    result = subprocess.run([sys.executable, str(cases)], env=environment, capture_output=True, text=True)
+    assert result.stdout == "both exact\n", result.stderr

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +52,96 @@ def test_what_does_not_add_up_says_so() -> None:
     assert not (lossary.DiceLoss("multiclass") + lossary.LovaszSoftmaxLoss()).decomposable
 
 
+UNADDED = [loss for loss in everything() if not loss.decomposable]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        *(loss for loss in UNADDED if loss.reduction != "none"),
+        lossary.DiceLoss("multiclass") + lossary.LovaszSoftmaxLoss(),
+        lossary.L1Loss().on("a") + lossary.LovaszSoftmaxLoss().on("b"),
+    ],
+    ids=repr,
+)
+def test_a_loss_that_does_not_add_up_has_no_statistics(loss: Loss) -> None:
+    """So no `psum`, all-reduce or `tree_map` can add them up without a word."""
+    with pytest.raises(ValueError, match=r"no statistics that add up \(`decomposable` is False\)"):
+        loss.statistics(np.zeros((2, 2)), np.zeros(2, int))
+
+
+X, Y = np.array([[1.0, 2.0], [3.0, 5.0]]), np.zeros((2, 2))
+LOGITS, LABELS = np.zeros((2, 3, 2)), np.array([[0, 1], [2, 1]])
+WEIGHTED = lossary.CrossEntropyLoss(class_weight=(1, 2, 3))
+DICE = lossary.DiceLoss("multiclass", per="batch", smooth=0)  # a batch twice has the loss of the batch
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lossary.MSELoss().statistics(X, Y), lossary.L1Loss().statistics(X, Y)),
+        (lossary.HuberLoss(delta=1).statistics(X, Y), lossary.HuberLoss(delta=2).statistics(X, Y)),
+        (lossary.MSELoss().statistics(X, Y), DICE.statistics(LOGITS, LABELS)),
+        (WEIGHTED.statistics(LOGITS, LABELS), WEIGHTED.replace(reduction="weighted_mean").statistics(LOGITS, LABELS)),
+        (DICE.statistics(LOGITS, LABELS), lossary.JaccardLoss("multiclass", per="batch").statistics(LOGITS, LABELS)),
+        (DICE.statistics(LOGITS, LABELS), (DICE + WEIGHTED).statistics(LOGITS, LABELS)),
+        ((DICE + WEIGHTED).statistics(LOGITS, LABELS), (DICE + 2 * WEIGHTED).statistics(LOGITS, LABELS)),
+    ],
+)
+def test_statistics_of_unlike_losses_do_not_add_up(one, other) -> None:
+    """Of a mean and a weighted mean neither: their denominators count unlike things."""
+    for pair in ((one, other), (other, one)):
+        with pytest.raises(ValueError, match="do not add up: they are sums of unlike terms"):
+            sum(pair)
+        with pytest.raises(ValueError, match=r"these are statistics of .*; finalize them with the loss"):
+            type(pair[0]).of.finalize(pair[1])
+
+
+def test_mean_does_not_finalize_sums_of_a_weighted_mean() -> None:
+    sums = WEIGHTED.replace(reduction="weighted_mean").statistics(LOGITS, LABELS)
+    with pytest.raises(ValueError, match=r"statistics of .*reduction='weighted_mean'.*finalize them with the loss"):
+        WEIGHTED.finalize(sums)
+    with pytest.raises(TypeError, match="`finalize` takes what `statistics` of the same loss gives, or sums of it"):
+        WEIGHTED.finalize(tuple(sums))
+
+
+@pytest.mark.parametrize("number", [5, 1.0, 0.0, np.float64(5), np.zeros(2), torch.tensor(5.0), (1.0, 2.0), None, ()])
+def test_statistics_and_a_number_do_not_add_up(number) -> None:
+    """`5 + statistics` once dropped the 5."""
+    statistics = lossary.MSELoss().statistics(X, Y)
+    for add in (lambda: number + statistics, lambda: statistics + number):
+        with pytest.raises(TypeError, match=r"statistics of MSELoss\(\) add up with statistics of the same loss alone"):
+            add()
+    assert 0 + statistics is statistics
+
+
+def test_statistics_of_unlike_numbers_of_classes_do_not_add_up() -> None:
+    """They were broadcast where one of the numbers is 1."""
+    loss = lossary.DiceLoss("multilabel", per="batch")
+    with pytest.raises(ValueError, match=r"shapes \(1,\) and \(3,\) do not add up: the shards must have one number"):
+        loss.statistics(LOGITS[:, :1], LABELS[:, None] > 0) + loss.statistics(LOGITS, LOGITS.astype(bool))
+
+
+@pytest.mark.parametrize("loss", [lossary.MSELoss(), DICE, DICE + 0.5 * WEIGHTED], ids=repr)
+def test_statistics_of_an_equal_loss_add_up(loss: Loss) -> None:
+    """Processes and micro-batches have losses of their own, which are equal and not the same; statistics travel."""
+    x, y = (X, Y) if isinstance(loss, lossary.MSELoss) else (LOGITS, LABELS)
+    twin = lossary.from_dict(loss.to_dict())
+    statistics = loss.statistics(x, y)
+    for other in (twin.statistics(x, y), pickle.loads(pickle.dumps(statistics)), copy.deepcopy(statistics)):
+        assert type(other) is type(statistics)
+        assert twin.finalize(statistics + other) == pytest.approx(loss(x, y))
+
+
+def test_fields_and_parts_of_statistics() -> None:
+    mean = lossary.MSELoss().statistics(X, Y)
+    assert (mean.total, mean.count) == tuple(mean) == (39.0, 4.0)
+    assert mean._fields == ("total", "count")
+    both = (DICE + 0.5 * WEIGHTED).statistics(LOGITS, LABELS)
+    values = [part.finalize(s) for part, s in zip((DICE, WEIGHTED), both.statistics, strict=True)]
+    assert values == [DICE(LOGITS, LABELS), WEIGHTED(LOGITS, LABELS)]
+
+
 @pytest.mark.parametrize("parts", [1, 2, 4])
 def test_gradient_accumulation(parts: int) -> None:
     """Micro-batches of unequal valid counts: a mean of means is 2.5 here, the mean is 1.75."""
@@ -80,19 +173,51 @@ def test_sums_of_losses_have_statistics_too() -> None:
     )
 
 
-def test_statistics_are_pytrees() -> None:
-    """As jax.lax.psum, torch's pytree and tf.nest need them."""
+@pytest.mark.parametrize("loss", [lossary.MSELoss(), DICE, DICE + 0.5 * WEIGHTED], ids=repr)
+def test_statistics_are_pytrees(loss: Loss) -> None:
+    """As jax.lax.psum, torch's pytree and tf.nest need them; and the loss stays with them everywhere."""
     import jax
     import tensorflow as tf
 
-    for loss in (lossary.MSELoss(), lossary.DiceLoss("multiclass", per="batch")):
-        batch = draw(loss)
-        statistics = loss.statistics(batch.prediction, batch.target)
-        doubled = jax.tree.map(lambda x: 2 * x, statistics)
-        assert type(doubled) is type(statistics)
-        for field, value in zip(doubled, statistics + statistics, strict=True):
-            np.testing.assert_allclose(field, value)
-        assert len(tf.nest.flatten(statistics)) == len(torch.utils._pytree.tree_leaves(statistics)) == len(statistics)
+    statistics = loss.statistics(X, Y) if isinstance(loss, lossary.MSELoss) else loss.statistics(LOGITS, LABELS)
+    twice, value = statistics + statistics, float(loss.finalize(statistics))
+    leaves = len(jax.tree.leaves(statistics))
+    assert len(tf.nest.flatten(statistics)) == len(torch.utils._pytree.tree_leaves(statistics)) == leaves
+    doubled = {
+        "jax": jax.tree.map(lambda x: 2 * x, statistics),
+        "torch": torch.utils._pytree.tree_map(lambda x: 2 * x, statistics),
+        "tensorflow": tf.nest.map_structure(lambda x: 2 * x, statistics),
+    }
+    for name, tree in doubled.items():
+        assert type(tree) is type(statistics), name
+        for field, expected in zip(jax.tree.leaves(tree), jax.tree.leaves(twice), strict=True):
+            np.testing.assert_allclose(field, expected)
+        assert float(loss.finalize(tree)) == pytest.approx(value, rel=1e-12)
+
+
+def test_statistics_know_their_loss_through_compilers() -> None:
+    import jax
+    import tensorflow as tf
+
+    loss, other = DICE + 0.5 * WEIGHTED, DICE + WEIGHTED
+    expected = float(loss(LOGITS, LABELS))
+    made = {
+        "jit": jax.jit(loss.statistics)(LOGITS, LABELS),
+        "tf.function": tf.function(loss.statistics)(tf.constant(LOGITS), tf.constant(LABELS)),
+        "torch.compile": torch.compile(loss.statistics, fullgraph=True, backend="aot_eager")(
+            torch.tensor(LOGITS), torch.tensor(LABELS)
+        ),
+    }
+    finish = {
+        "jit": jax.jit(lambda s: loss.finalize(s + s)),
+        "tf.function": tf.function(lambda s: loss.finalize(s + s)),
+        "torch.compile": torch.compile(lambda s: loss.finalize(s + s), fullgraph=True, backend="aot_eager"),
+    }
+    for name, statistics in made.items():
+        assert type(statistics).of == loss, name
+        assert float(finish[name](statistics)) == pytest.approx(expected, rel=1e-6)
+        with pytest.raises(ValueError, match="finalize them with the loss"):
+            other.finalize(statistics)
 
 
 @pytest.mark.parametrize("loss", [x for x in defaults() if isinstance(x, OverlapLoss)], ids=repr)

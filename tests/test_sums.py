@@ -129,9 +129,12 @@ def test_what_outputs_refuse() -> None:
             lambda: DETECTION(prediction, target, mask={"box": 1}),
             "an entry 'box', but the parts read 'boxes'",
         ),
-        (lambda: DETECTION(prediction, target, normalizer=3.0), "a sum over several outputs takes a dict"),
+        (
+            lambda: DETECTION(prediction, target, normalizer=3.0),
+            "a dict with a number for each output .boxes, classes.",
+        ),
         (lambda: DETECTION(prediction, target, normalizer={"class": 1}), "`normalizer` has an entry 'class'"),
-        (lambda: (L.L1Loss() + L.MSELoss())(*[np.ones(2)] * 2, normalizer={"l1": 1}), "no one denominator"),
+        (lambda: (L.L1Loss() + L.MSELoss())(*[np.ones(2)] * 2, normalizer={"l2": 1}), "`normalizer` has an entry 'l2'"),
         (lambda: L.L1Loss().on("a").on("b"), "the name of an output, once"),
     ):
         with pytest.raises((TypeError, ValueError), match=message):
@@ -284,6 +287,60 @@ def test_gradient_norms_of_parts(framework: str) -> None:
 def test_numpy_has_no_gradient_norms() -> None:
     with pytest.raises(TypeError, match="gradients need torch, JAX or TensorFlow; got an array of numpy"):
         (L.L1Loss() + L.MSELoss()).gradient_norms(np.ones(2), np.zeros(2))
+
+
+# --- denominators -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        L.L1Loss() + 0.5 * L.HuberLoss(),
+        L.L1Loss(reduction="sum") + L.MSELoss(reduction="sum"),
+        2 * L.L1Loss(),
+    ],
+    ids=repr,
+)
+def test_one_normalizer_replaces_one_denominator(loss: L.Loss) -> None:
+    x, y = np.array([[1.0, 2.0], [3.0, 5.0]]), np.zeros((2, 2))
+    expected = sum(w * part(x, y, normalizer=7) for w, part in loss.terms)
+    assert loss(x, y, normalizer=7) == pytest.approx(expected, rel=1e-14)
+    assert loss.finalize(loss.statistics(x, y), normalizer=7) == pytest.approx(expected, rel=1e-14)
+    each = loss(x, y, normalizer=dict.fromkeys(loss.names, 7))
+    assert each == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        L.L1Loss() + L.NormLoss(),  # elements and samples
+        L.L1Loss() + L.MAPELoss(),  # elements, and those whose target is not 0
+        L.L1Loss() + L.MSELoss(reduction="sum"),
+        L.CrossEntropyLoss() + L.DiceLoss("multiclass"),
+        L.CrossEntropyLoss() + L.CrossEntropyLoss(ignore_index=1),
+        L.CrossEntropyLoss() + L.FocalLoss("multiclass", normalizer="positives"),
+        L.CrossEntropyLoss() + L.TopKLoss("multiclass"),
+        L.ComboLoss("multiclass"),
+    ],
+    ids=repr,
+)
+def test_one_normalizer_does_not_replace_unlike_denominators(loss: L.Loss) -> None:
+    labels = "Cross" in repr(loss) or "Combo" in repr(loss)
+    x, y = np.ones((2, 3)), np.array([0, 2]) if labels else np.zeros((2, 3))
+    with pytest.raises(ValueError, match="means over unlike things, so one `normalizer` cannot be the denominator"):
+        loss(x, y, normalizer=7)
+
+
+def test_micro_batches_of_dice_and_cross_entropy_add_up() -> None:
+    """The mean of Dice is over images, that of cross entropy over places: each has a denominator of its own."""
+    loss = L.DiceLoss("multiclass", ignore_index=-1) + 0.5 * L.CrossEntropyLoss(ignore_index=-1)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(5, 3, 4, 4)), rng.integers(0, 3, (5, 4, 4))
+    y[:2, :3] = -1
+    given = {"dice": 5, "cross_entropy": int((y >= 0).sum())}
+    for halves in ((slice(0, 1), slice(1, 5)), (slice(0, 3), slice(3, 5))):
+        assert sum(loss(x[s], y[s], normalizer=given) for s in halves) == pytest.approx(loss(x, y), rel=1e-12)
+    assert loss(x, y, normalizer={"dice": 5}) == pytest.approx(loss(x, y), rel=1e-12)  # the other keeps its own
 
 
 def test_the_page_on_sums_runs() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import lossary as L
-from lossary.torch import Criterion
+from lossary.torch import Criterion, TrainerLoss
 
 IGNORED = -100
 
@@ -126,6 +126,157 @@ def test_exported(name, strict):
     exported = torch.export.export(criterion, (prediction, target), strict=strict).module()
     other = prediction.flip(0)
     torch.testing.assert_close(exported(other, target), criterion(other, target))
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # torch's own copying of trees
+@pytest.mark.parametrize(
+    "loss", [L.LovaszSoftmaxLoss(), L.LovaszSoftmaxLoss(per="image"), L.TopKLoss("multiclass")], ids=repr
+)
+def test_exported_graphs_sort_as_onnx_does(loss):
+    """ONNX has no stable sort: with the exporter of torch (onnxscript) these losses failed at `aten.sort.stable`."""
+    exported = torch.export.export(Criterion(loss), (image_logits, image_labels)).run_decompositions()
+    sorts = {str(node.target) for node in exported.graph.nodes if "sort" in str(node.target)}
+    assert sorts == {"aten.sort.default"}
+    torch.testing.assert_close(exported.module()(image_logits, image_labels), loss(image_logits, image_labels))
+
+
+# --- what other programs set and pass ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        L.CrossEntropyLoss(ignore_index=2),
+        L.CrossEntropyLoss() + 0.5 * L.FocalLoss("multiclass", class_weight=(1, 2, 3), reduction="weighted_mean"),
+    ],
+    ids=repr,
+)
+def test_a_reduction_that_is_set_is_heard(loss):
+    """Opacus asks for the loss of each sample so: that of the batch broke its bound by a factor of 90."""
+    criterion = Criterion(loss)
+    before = criterion.reduction
+    whole = criterion(logits, labels)
+    criterion.reduction = "none"
+    each = criterion(logits, labels)
+    assert each.shape == labels.shape
+    for i in range(len(labels)):
+        torch.testing.assert_close(each[i], criterion(logits[i : i + 1], labels[i : i + 1])[0])
+    criterion.reduction = before
+    assert criterion.loss == loss
+    assert torch.equal(criterion(logits, labels), whole)
+    with pytest.raises(ValueError, match="`reduction` must be one of"):
+        criterion.reduction = "batchmean"
+
+
+def test_the_reduction_of_outputs_is_set_too():
+    criterion = Criterion(L.L1Loss().on("a") + L.MSELoss().on("a"))
+    criterion.reduction = "sum"
+    assert criterion.loss == L.L1Loss(reduction="sum").on("a") + L.MSELoss(reduction="sum").on("a")
+
+
+def trained(compute_loss_func, model, rows, labels, steps):
+    """One step of the Trainer of transformers 5, as far as the loss goes: it counts the labels of all micro-batches,
+    passes the count with each, and adds the gradients up without dividing by their number."""
+    model.zero_grad()
+    chunks = list(zip(rows.chunk(steps), labels.chunk(steps), strict=True))
+    count = sum((chunk != IGNORED).sum() for _, chunk in chunks)
+    total = 0.0
+    for x, y in chunks:
+        loss = compute_loss_func({"logits": model(x)}, y, num_items_in_batch=count)
+        loss.backward()
+        total += loss.item()
+    return total, model.weight.grad.clone()
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        L.CrossEntropyLoss(ignore_index=IGNORED),
+        L.CrossEntropyLoss(ignore_index=IGNORED)
+        + 0.5 * L.FocalLoss("multiclass", ignore_index=IGNORED)
+        + L.GeneralizedCrossEntropyLoss(ignore_index=IGNORED),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("shift", [False, True])
+def test_the_trainer_of_transformers(loss, shift):
+    torch.manual_seed(0)
+    model, rows = nn.Linear(5, 3, dtype=torch.float64), torch.randn(6, 4, 5, dtype=torch.float64)
+    labels = torch.randint(3, (6, 4))
+    labels[0, 1:] = labels[2, 2] = labels[:, 0] = IGNORED  # the first label counts nowhere when labels are shifted
+    scores = model(rows)[:, :-1] if shift else model(rows)
+    whole = loss(scores.movedim(-1, 1), labels[:, 1:] if shift else labels)
+    for steps in (1, 2, 3):
+        value, _ = trained(TrainerLoss(loss, shift=shift), model, rows, labels, steps)
+        assert value == pytest.approx(whole.item(), rel=1e-12)
+    evaluated = TrainerLoss(loss, shift=shift)({"logits": model(rows)}, labels)
+    assert evaluated.item() == pytest.approx(whole.item(), rel=1e-12)
+
+
+def test_what_a_number_of_labels_cannot_divide_is_refused():
+    weighted = L.CrossEntropyLoss(class_weight=(1, 2, 3), reduction="weighted_mean")
+    with pytest.raises(ValueError, match="a number of labels, which is the denominator of reduction='mean' alone"):
+        TrainerLoss(weighted)
+    both = TrainerLoss(L.DiceLoss("multiclass") + L.CrossEntropyLoss())
+    with pytest.raises(ValueError, match=r"means over unlike things.*for each part \(dice, cross_entropy\)"):
+        both({"logits": torch.zeros(2, 4, 3)}, torch.zeros(2, 4, dtype=torch.int64), num_items_in_batch=8)
+
+
+# --- tensors of other kinds -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory):
+    """A mesh of one process: what DTensors do and refuse does not depend on how many there are."""
+    from torch.distributed.device_mesh import init_device_mesh
+
+    store = torch.distributed.FileStore(str(tmp_path_factory.mktemp("store") / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    torch.distributed.destroy_process_group()
+
+
+def sharded(x, mesh, axis=0):
+    from torch.distributed.tensor import Shard, distribute_tensor
+
+    return distribute_tensor(x, mesh, [Shard(axis)])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of torch, about its own meshes
+def test_sharded_tensors_are_right_or_refused(mesh):
+    from torch.distributed.tensor.parallel import loss_parallel
+
+    x, y = sharded(image_logits, mesh), sharded(image_labels, mesh)
+    w = torch.ones(3, 3, dtype=torch.float64)
+    for loss, target in ((L.CrossEntropyLoss(), image_labels), (L.MSELoss(), image_logits.flip(0))):
+        torch.testing.assert_close(loss(x, sharded(target, mesh)).full_tensor(), loss(image_logits, target))
+    refused = (
+        (L.DiceLoss("multiclass"), (x, y), {}, r"`prediction` is a DTensor, of which this loss has no sharded form"),
+        (L.DiceLoss("multiclass") + L.CrossEntropyLoss(), (x, y), {}, r"Pass `prediction.full_tensor\(\)`"),
+        (L.CrossEntropyLoss(), (x, image_labels), {}, "`prediction` is a DTensor, .*, and `target` a tensor of this"),
+        (L.LinearCrossEntropyLoss(), (logits, labels), {"weight": sharded(w, mesh)}, r"`weight.full_tensor\(\)`"),
+        (
+            L.LinearCrossEntropyLoss(),
+            (sharded(logits, mesh), sharded(labels, mesh)),
+            {"weight": sharded(w, mesh)},
+            "no",
+        ),
+        (L.LDAMLoss(), (x, y), {}, "no sharded form"),
+    )
+    for loss, call, operands, words in refused:
+        with pytest.raises(TypeError, match=words):
+            loss(*call, **operands)
+    with loss_parallel(), pytest.raises(TypeError, match=r"inside `loss_parallel\(\)`.*call the loss outside"):
+        L.CrossEntropyLoss()(sharded(image_logits, mesh, 1), y)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+@pytest.mark.parametrize("layout", [torch.jagged, torch.strided])
+def test_nested_tensors_are_refused(layout):
+    nested = torch.nested.nested_tensor([torch.ones(3), torch.ones(2)], layout=layout)
+    for loss in (L.MSELoss(), L.BCELoss(), L.MSELoss() + L.L1Loss()):
+        with pytest.raises(TypeError, match=r"`prediction` is a nested torch tensor.*to_padded_tensor\(0.0\)` with a"):
+            loss(nested, nested)
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

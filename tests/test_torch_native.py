@@ -6,10 +6,13 @@ import pytest
 import torch
 
 import lossary as L
+from frameworks import tensors
 from lossary.array.primitives import log_softmax_at
 from lossary.array.sorted_errors import jaccard_extension
 from lossary.array.torch_blocks import blockwise
+from lossary.checker.draws import draw
 from lossary.core.loss import Loss
+from variants import defaults
 
 DICE, CROSS, FOCAL = L.DiceLoss("multiclass"), L.CrossEntropyLoss(), L.FocalLoss("multiclass")
 IGNORING = L.DiceLoss("multiclass", ignore_index=1) + L.CrossEntropyLoss(ignore_index=1, class_weight=(1, 2, 3))
@@ -161,3 +164,17 @@ def test_formulas_that_cannot_be_replayed(monkeypatch: pytest.MonkeyPatch) -> No
     for formula in formulas:
         (values,) = blockwise(lambda xp, x, smooth: x, (formula,), x, ())
         torch.testing.assert_close(values, formula(None, x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("loss", defaults(), ids=repr)
+def test_no_gradient_carries_a_graph_that_was_not_asked_for(loss: Loss) -> None:
+    """`torch.autograd.grad` without `create_graph`: gradients that require a gradient keep all memory, and `.numpy()`
+    raises."""
+    prediction, target, keywords = tensors("torch", draw(loss), "float64")
+    leaves = [prediction, *(x for x in keywords.values() if x.is_floating_point())]
+    for leaf in leaves:
+        leaf.requires_grad_()
+    value = loss(prediction, target, **keywords)
+    for keep in (True, False):  # the second time what was kept may be overwritten
+        gradients = torch.autograd.grad(value, leaves, retain_graph=keep, allow_unused=True)
+        assert not any(g.requires_grad for g in gradients if g is not None)

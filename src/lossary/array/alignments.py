@@ -24,9 +24,7 @@ def scan(step: Callable[[Arrays, Arrays], Arrays], carry: Arrays, inputs: Arrays
     """`carry = step(carry, x)` for each `x` along the first axis of `inputs`, one after the other; the last carry."""
     first = inputs[0]
     if is_jax(first):
-        import jax
-
-        return jax.lax.scan(lambda c, x: (step(c, x), None), carry, inputs)[0]
+        return _scan_jax(step, carry, inputs)
     if is_tensorflow(first):
         return _scan_tensorflow(step, carry, inputs)
     # torch: one `unbind`, whose backward writes once; that of x[t] would write all of x for each t
@@ -35,6 +33,16 @@ def scan(step: Callable[[Arrays, Arrays], Arrays], carry: Arrays, inputs: Arrays
     for t in range(first.shape[0]):
         carry = step(carry, tuple(x[t] if split else x[t, ...] for x in rows))
     return carry
+
+
+def _scan_jax(step: Callable[[Arrays, Arrays], Arrays], carry: Arrays, inputs: Arrays) -> Arrays:
+    import jax
+    import jax.numpy as jnp
+
+    # inside shard_map the carry must differ from device to device from the start if the inputs do: this 0 makes it so
+    of_device = sum(jnp.where(jnp.reshape(x, (-1,))[:1].sum() == 0, 0, 0) for x in inputs)
+    start = tuple(c + jnp.astype(of_device, c.dtype) for c in carry)
+    return jax.lax.scan(lambda c, x: (step(c, x), None), start, inputs)[0]
 
 
 def _scan_tensorflow(step: Callable[[Arrays, Arrays], Arrays], carry: Arrays, inputs: Arrays) -> Arrays:

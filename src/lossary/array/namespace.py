@@ -23,6 +23,20 @@ def is_torch(x: object) -> bool:
     return "torch" in sys.modules and isinstance(x, sys.modules["torch"].Tensor)
 
 
+def is_sharded(x: object) -> bool:
+    """Whether x is a DTensor of torch, whose parts lie in several processes."""
+    return "torch.distributed.tensor" in sys.modules and isinstance(x, sys.modules["torch.distributed.tensor"].DTensor)
+
+
+def in_loss_parallel() -> bool:
+    """Whether torch's `loss_parallel()` is at work: there a log-softmax of sharded logits is one that only torch's own
+    cross entropy can read."""
+    import torch
+
+    dispatcher = getattr(sys.modules["torch.distributed.tensor"].DTensor, "_op_dispatcher", None)
+    return torch.ops.aten._log_softmax.default in getattr(dispatcher, "_custom_op_handlers", ())
+
+
 def is_jax(x: object) -> bool:
     return "jax" in sys.modules and isinstance(x, sys.modules["jax"].Array)
 

@@ -6,7 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lossary.array.namespace import Array, Namespace, compiling, is_torch, namespace
-from lossary.array.primitives import along, divide, flatten_from, learns, numbers, running_sum, sizes, stop_gradient
+from lossary.array.primitives import (
+    along,
+    descending,
+    divide,
+    flatten_from,
+    learns,
+    numbers,
+    running_sum,
+    sizes,
+    stop_gradient,
+)
 
 Errors = Callable[[Namespace, Array, Array], Array]
 """`errors(xp, x, true)`: how wrong each place is, at least 0, from its score and whether it is foreground. The slope by
@@ -41,7 +51,7 @@ def jaccard_extension(
         error, true, weight = (
             None if a is None else flatten_from(xp.permute_dims(a, (1, 0, 2)), 1) for a in (error, true, weight)
         )
-    order = xp.argsort(stop_gradient(error), axis=-1, descending=True)
+    _, order = descending(stop_gradient(error))
     error, true, weight = (None if a is None else xp.take_along_axis(a, order, axis=-1) for a in (error, true, weight))
     return xp.sum(error * jaccard_steps(xp, true, weight), axis=-1)
 

@@ -306,7 +306,8 @@ def _total_backward(ctx: Any, gradient: Tensor, *_: Any) -> Any:
         last = not (
             torch.compiler.is_compiling() or torch._C._autograd._get_current_graph_task_keep_graph()  # pyright: ignore
         )
-        kept = (of_features, of_weight, of_bias)
+        # they are outputs of an operation with a gradient, and would be returned as such
+        kept = (of_features.detach(), of_weight.detach(), of_bias.detach())
         gradients = _placed([x.mul_(gradient) if last else x * gradient for x in kept], inputs)
     return *gradients, gradient * losses, None, None, None
 

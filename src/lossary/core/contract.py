@@ -18,8 +18,10 @@ from lossary.array.namespace import (
     Namespace,
     convert,
     eager,
+    in_loss_parallel,
     is_array,
     is_numpy,
+    is_sharded,
     is_torch,
     kind,
     namespace,
@@ -90,14 +92,38 @@ def arrays(
     return namespace(prediction), prediction, converted
 
 
+def sharded(name: str, arrays: Mapping[str, Array], takes_sharded: bool) -> None:
+    """Refuses what cannot be computed of DTensors of torch: by losses other than those of single elements, beside
+    whole tensors, and inside `loss_parallel()`."""
+    parts = [argument for argument, x in arrays.items() if is_sharded(x)]
+    if not parts:
+        return
+    cure = f"Pass `{parts[0]}.full_tensor()`"
+    whole = [argument for argument in arrays if argument not in parts]
+    if whole:
+        raise TypeError(
+            f"{name}: `{parts[0]}` is a DTensor, sharded over processes, and `{whole[0]}` a tensor of this process. "
+            f"{cure}"
+        )
+    if not takes_sharded:
+        cure += ", or the shard of this process to `lossary.torch.Criterion(loss, process_group=...)`"
+        raise TypeError(f"{name}: `{parts[0]}` is a DTensor, of which this loss has no sharded form. {cure}")
+    if in_loss_parallel():
+        raise TypeError(
+            f"{name}: `{parts[0]}` is a DTensor inside `loss_parallel()`, where log-softmax serves torch's own cross "
+            f"entropy alone. {cure}, or call the loss outside of the block"
+        )
+
+
 def admitted(name: str, argument: str, x: Array) -> Array:
     """The array, if its operations mean what formulas take them to mean: one real number per element, in the byte order
     of this machine. This is the one door: every array of every call comes through it."""
     if is_numpy(x):
         x = _plain(name, argument, x)
-    elif is_torch(x) and str(x.layout) != "torch.strided":
+    elif is_torch(x) and (x.is_nested or str(x.layout) != "torch.strided"):
+        nested = "nested " if x.is_nested else ""
         raise TypeError(
-            f"{name}: `{argument}` is a torch tensor of layout {x.layout}; losses take dense tensors. Pass "
+            f"{name}: `{argument}` is a {nested}torch tensor of layout {x.layout}; losses take dense tensors. Pass "
             f"`{argument}.to_dense()`, or of a nested tensor `{argument}.to_padded_tensor(0.0)` with a `mask`"
         )
     text = str(x.dtype)

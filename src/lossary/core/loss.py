@@ -1,7 +1,7 @@
 """A loss is a frozen dataclass: its fields are its hyperparameters, calling it evaluates it.
 
 The way of a call is `prepare` (check, `encode` into the family's quantity) → `evaluate` (the formula, unreduced) →
-`summarize` (sums that add up over shards) → `finalize` (a number). A family defines `encode` and `evaluate` once; a
+`summarize` (sums that add up over shards) → `from_sums` (a number). A family defines `encode` and `evaluate` once; a
 loss is a formula on its family's quantity.
 """
 
@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import math
 import re
+import sys
 import typing
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, dataclass_transform
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, datacla
 from lossary.array.namespace import Array
 from lossary.core import contract, options
 from lossary.core.options import Domain, option
-from lossary.core.reduction import Empty, Reduction, Terms, finalize_mean, mean_statistics
+from lossary.core.reduction import Empty, Reduction, Statistics, Terms, finalize_mean, mean_statistics, sums_of
 
 if TYPE_CHECKING:
     from lossary.core.compound import SumLoss
@@ -150,6 +151,9 @@ class Loss(abc.ABC):
     shared: ClassVar[tuple[str, ...]] = ()
     """Those that belong to no sample: the weights of a classifier, learned scales, the step of the training."""
 
+    takes_sharded: ClassVar[bool] = False
+    """Whether the arguments may be DTensors of torch."""
+
     reduction: Reduction = option(default="mean")
     empty: Empty = option(default="zero")
 
@@ -197,6 +201,11 @@ class Loss(abc.ABC):
     def takes(self) -> tuple[str, ...]:
         """The operands that a call of this loss may have: those of its class, unless its options rule some out."""
         return self.operands
+
+    def mean_over(self) -> Hashable:
+        """What the mean is over. Parts of a sum that agree in it have one denominator, which one `normalizer` replaces;
+        a family whose losses agree says what it depends on."""
+        return self
 
     # --- the call -------------------------------------------------------------------------------------------------
 
@@ -246,8 +255,32 @@ class Loss(abc.ABC):
         """
         if self.reduction == "none":
             raise ValueError(f"{type(self).__name__}: statistics need a reduction; got reduction='none'")
+        if not self.decomposable:
+            raise ValueError(
+                f"{self!r} has no statistics that add up (`decomposable` is False): what one element costs depends on "
+                "the rest of the batch. Call the loss on the whole batch; lossary.torch.gather_over_processes joins "
+                "the shards of processes."
+            )
         batch = self.prepare(prediction, target, mask=mask, sample_weight=sample_weight, operands=operands)
-        return self.summarize(batch)
+        return sums_of(self, self.summarize(batch))
+
+    def finalize(self, statistics: Any, *, normalizer: Any = None) -> Array:
+        """The loss from its statistics, those of one batch or the sum of several.
+
+        Raises:
+            ValueError: statistics of another loss, or of another reduction.
+        """
+        if not isinstance(statistics, Statistics):
+            raise TypeError(
+                f"{type(self).__name__}: `finalize` takes what `statistics` of the same loss gives, or sums of it; got "
+                f"{type(statistics).__name__}"
+            )
+        if statistics.of != self:
+            raise ValueError(
+                f"these are statistics of {statistics.of!r}, and {self!r} would finalize them to another number; "
+                "finalize them with the loss that they are of"
+            )
+        return self.from_sums(statistics, normalizer=normalizer)
 
     def conclude(self, batch: Any, normalizer: Any = None) -> Array:
         """The result for a prepared batch; sums of losses prepare once and conclude each part."""
@@ -255,7 +288,7 @@ class Loss(abc.ABC):
             if normalizer is not None:
                 raise ValueError(f"{type(self).__name__}: `normalizer` needs a reduction; got reduction='none'")
             return self.evaluate(batch).values
-        return self.finalize(self.summarize(batch), normalizer=normalizer)
+        return self.from_sums(self.summarize(batch), normalizer=normalizer)
 
     def preparation_key(self) -> Hashable:
         """Parts of a sum with one key share one prepared batch. A family that can share says what it depends on."""
@@ -280,6 +313,7 @@ class Loss(abc.ABC):
         xp, prediction, others = contract.arrays(
             name, prediction, target=target, mask=mask, sample_weight=sample_weight, **dict(operands)
         )
+        contract.sharded(name, {"prediction": prediction, **others}, self.takes_sharded)
         dtype = contract.compute_dtype(name, xp, prediction)
         return self.encode(contract.Arguments(name, xp, dtype, prediction, others))
 
@@ -292,12 +326,23 @@ class Loss(abc.ABC):
         """The unreduced loss of a prepared batch."""
 
     def summarize(self, batch: Any) -> Any:
-        """The statistics of a prepared batch."""
+        """The sums of a prepared batch, a named tuple: what `statistics` gives."""
         return mean_statistics(self.evaluate(batch), self.reduction)
 
-    def finalize(self, statistics: Any, *, normalizer: Any = None) -> Array:
-        """The loss from its statistics."""
-        return finalize_mean(statistics, self.reduction, self.empty, normalizer, type(self).__name__)
+    def from_sums(self, sums: Any, *, normalizer: Any = None) -> Array:
+        """The loss from its sums: what `finalize` gives, after it has looked whose they are."""
+        return finalize_mean(sums, self.reduction, self.empty, normalizer, type(self).__name__)
+
+    @property
+    def name(self) -> str:
+        """No attribute of a loss (`short_name()` is); here to refuse Keras, which asks every function that is given to
+        `compile` for its name before it calls it with the target first. Such a call cannot be told from a right one."""
+        if sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] in ("keras", "tf_keras"):  # pyright: ignore
+            raise TypeError(
+                f"Keras calls a loss with the target first, and {self!r} takes the prediction first: pass "
+                f"lossary.keras.KerasLoss({self!r})"
+            )
+        raise AttributeError(f"{type(self).__name__} has no attribute 'name'; its name is {self.short_name()!r}")
 
     # --- a value: printed, combined, stored -----------------------------------------------------------------------
 

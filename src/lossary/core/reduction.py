@@ -6,10 +6,12 @@ two counts differ. So a loss keeps numerator and denominator apart until `finali
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+import functools
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from lossary.array.namespace import Array, Namespace, eager, is_array, is_numpy, kind, namespace
 from lossary.array.primitives import size, sizes, total
+from lossary.core import contract
 
 Reduction = Literal["mean", "weighted_mean", "sum", "none"]
 Empty = Literal["zero", "nan", "raise"]
@@ -28,17 +30,91 @@ class Terms(NamedTuple):
     weight: Array | None
 
 
+# --- statistics ------------------------------------------------------------------------------------------------------
+
+
+class Statistics:
+    """Sums that know the loss they are of (`of`): `+` joins those of shards, and refuses those of another loss.
+
+    The loss is an attribute of the type, not a field: each loss has a named tuple of its own. So JAX, torch and
+    TensorFlow map over the fields as over those of any named tuple, the loss survives `jit`, `psum` and `tree_map`, and
+    no framework has to be told of a new kind of tree.
+    """
+
+    __slots__ = ()
+    __array_ufunc__ = None  # a NumPy number beside a tuple would become an array: this leaves the sum to `__radd__`
+    of: ClassVar[Any]
+
+    def __add__(self, other: Any) -> Any:
+        _check_alike(self, other)
+        return _joined(self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        if type(other) is int and other == 0:
+            return self  # sum([...]) starts from 0
+        raise _not_statistics(self, other)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = tuple(self)  # pyright: ignore (every statistics are a named tuple)
+        return sums_of, (self.of, type(self).__bases__[1](*fields))
+
+
+def sums_of(loss: Any, sums: Any) -> Any:
+    """The sums, a named tuple, as statistics of `loss`."""
+    # not the constructor, which Dynamo cannot call of a type that it has met as a constant
+    return tuple.__new__(_type_of(loss, type(sums)), sums)  # pyright: ignore (of a type that is made)
+
+
+def _type_of(loss: Any, base: type) -> Any:
+    return _types(loss, base)
+
+
+_type_of._dynamo_marked_constant = True  # pyright: ignore  # torch.compiler.assume_constant_result, without torch
+
+
+@functools.lru_cache(maxsize=1024)  # bounded, since a program may make a loss for every step
+def _types(loss: Any, base: type) -> type:
+    return type(base.__name__, (Statistics, base), {"__slots__": (), "__module__": base.__module__, "of": loss})
+
+
+def _check_alike(one: Any, other: Any) -> None:
+    if type(one) is type(other):
+        return
+    if not isinstance(other, Statistics):
+        raise _not_statistics(one, other)
+    if one.of != other.of or one._fields != other._fields:  # pyright: ignore
+        raise ValueError(
+            f"statistics of {one.of!r} and of {other.of!r} do not add up: they are sums of unlike terms. Finalize each "
+            "with its own loss and add the numbers."
+        )
+
+
+def _not_statistics(one: Any, other: Any) -> TypeError:
+    what = repr(other) if isinstance(other, (int, float)) else kind(other)
+    return TypeError(
+        f"statistics of {one.of!r} add up with statistics of the same loss alone; got {what}. Finalize them first, and "
+        "add it to the number."
+    )
+
+
+def _joined(one: Any, other: Any) -> Any:
+    """Field by field, in nested tuples too."""
+    if isinstance(one, tuple):
+        pairs: Any = zip(one, other, strict=True)  # pyright: ignore
+        return tuple.__new__(type(one), [_joined(a, b) for a, b in pairs])  # pyright: ignore
+    if not contract.agree(sizes(one), sizes(other)):
+        raise ValueError(
+            f"statistics of shapes {sizes(one)} and {sizes(other)} do not add up: the shards must have one number of "
+            "classes"
+        )
+    return one + other
+
+
 class Mean(NamedTuple):
-    """Numerator and denominator of a mean. Adding two of them joins the places they were summed over."""
+    """Numerator and denominator of a mean."""
 
     total: Array
     count: Array
-
-    def __add__(self, other: Mean) -> Mean:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return Mean(self.total + other.total, self.count + other.count)
-
-    def __radd__(self, other: Literal[0]) -> Mean:
-        return self  # sum([...]) starts from 0
 
 
 def mean_statistics(terms: Terms, reduction: Reduction) -> Mean:
@@ -63,7 +139,7 @@ def finalize_mean(
     """total / count, with `normalizer` in place of the count, and the policy `empty` where the denominator is 0."""
     numerator = statistics.total
     if normalizer is not None:
-        normalizer = _checked_normalizer(name, normalizer)
+        normalizer = _checked_normalizer(name, normalizer, numerator)
     elif reduction == "sum":
         return numerator
     xp = namespace(numerator)
@@ -79,8 +155,9 @@ def finalize_mean(
     return xp.where(usable, numerator / xp.where(usable, denominator, 1.0), fill)
 
 
-def _checked_normalizer(name: str, normalizer: Any) -> Any:
-    """A number, at least 0, or a 0-d array, whose value is not looked at (but NumPy's may stand beside any other)."""
+def _checked_normalizer(name: str, normalizer: Any, like: Array) -> Any:
+    """A number, at least 0, or a 0-d array, whose value is not looked at (but NumPy's may stand beside any other), in
+    the library and dtype of the loss."""
     if is_numpy(normalizer) and sizes(normalizer) == ():
         normalizer = normalizer.item()
     if isinstance(normalizer, (int, float)):
@@ -90,4 +167,7 @@ def _checked_normalizer(name: str, normalizer: Any) -> Any:
         raise TypeError(f"{name}: `normalizer` must be a number or a 0-d array; got {kind(normalizer)}")
     elif sizes(normalizer) != ():
         raise ValueError(f"{name}: `normalizer` must be one number; got an array of shape {sizes(normalizer)}")
+    else:
+        xp, _, others = contract.arrays(name, like, normalizer=normalizer)
+        normalizer = contract.cast(xp, others["normalizer"], like.dtype)
     return normalizer

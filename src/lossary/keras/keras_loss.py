@@ -17,7 +17,8 @@ from keras.src.backend import get_keras_mask  # Keras has no public name for it
 from lossary.array.namespace import Array
 from lossary.array.primitives import sizes
 from lossary.core.catalogue import from_dict
-from lossary.core.compound import SumLoss
+from lossary.core.compound import CompoundLoss, SumLoss
+from lossary.core.compound.terms import outputs_of
 from lossary.core.loss import Loss
 
 
@@ -36,6 +37,10 @@ class KerasLoss(keras.losses.Loss):
         class_axis: replaces the `class_axis` of the loss and of the parts of a sum, where they have one.
         name: shown by Keras; the short name of the loss if None.
 
+    Raises:
+        ValueError: a loss of several outputs (`on`), of which Keras takes a dict of losses, or one that needs operands,
+            which Keras has no way to pass.
+
     The logs show the mean over batches of the loss of each batch. Under `tf.distribute` the mean of a batch is the mean
     of its replicas' means, as for the losses of Keras.
 
@@ -47,6 +52,18 @@ class KerasLoss(keras.losses.Loss):
     def __init__(self, loss: Loss, class_axis: int = -1, name: str | None = None) -> None:
         if not isinstance(loss, Loss):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"`loss` must be a loss such as lossary.CrossEntropyLoss(); got {loss!r}")
+        if outputs_of(loss):
+            parts = ", ".join(f"{output!r}: KerasLoss(...)" for output in outputs_of(loss))
+            raise ValueError(
+                f"Keras gives a loss one output at a time, and {loss!r} reads outputs by name: "
+                f"pass compile(loss={{{parts}}}, loss_weights={{...}}), each KerasLoss with the losses of its output"
+            )
+        needed = _needed(loss)
+        if needed:
+            raise ValueError(
+                f"{loss!r} needs {', '.join(f'`{name}`' for name in needed)}, and Keras passes target and prediction "
+                "alone: override `compute_loss` of the model and call the loss there"
+            )
         super().__init__(name=name or loss.short_name(), reduction="none")
         self.loss = _with_class_axis(loss, class_axis)
         self.class_axis = class_axis
@@ -73,6 +90,14 @@ class KerasLoss(keras.losses.Loss):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         return cls(from_dict(config["loss"]), class_axis=config["class_axis"], name=config["name"])
+
+
+def _needed(loss: Loss) -> list[str]:
+    """The operands that a call must have."""
+    if isinstance(loss, CompoundLoss):
+        own = [] if loss.weighed_by is None else [loss.weighed_by]
+        return list(dict.fromkeys([*own, *(name for _, part in loss.pairs for name in _needed(part))]))
+    return [name for name in loss.takes if name not in loss.optional]
 
 
 def _with_class_axis(loss: Loss, axis: int) -> Loss:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from lossary.array.namespace import Array, Namespace, namespace
 from lossary.array.neighbours import dilate, erode, gaussian, window_moments
@@ -17,7 +17,7 @@ from lossary.core.reduction import Terms
 
 
 class SkeletonSums(NamedTuple):
-    """What clDice is a ratio of, of each class in an image or batch. They are sums, so `+` joins those of shards."""
+    """The sums that clDice is a ratio of, for each class in an image or batch."""
 
     on_target: Array  # Σ S_p·t
     predicted: Array  # Σ S_p
@@ -27,12 +27,6 @@ class SkeletonSums(NamedTuple):
     mass: Array  # Σ p + Σ t
     target: Array  # Σ t
     places: Array
-
-    def __add__(self, other: SkeletonSums) -> SkeletonSums:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return SkeletonSums(*(a + b for a, b in zip(self, other, strict=True)))
-
-    def __radd__(self, other: Literal[0]) -> SkeletonSums:
-        return self  # sum([...]) starts from 0
 
 
 @loss(
@@ -124,11 +118,11 @@ class ClDiceLoss(OverlapLoss):
     def summarize(self, batch: ClassBatch) -> Any:
         return self.sums(batch) if self.per == "batch" else super().summarize(batch)
 
-    def finalize(self, statistics: Any, *, normalizer: Any = None) -> Array:
-        if isinstance(statistics, SkeletonSums):
-            xp = namespace(statistics.mass)
-            statistics = self._average(xp, self._losses(xp, statistics))
-        return super().finalize(statistics, normalizer=normalizer)
+    def from_sums(self, sums: Any, *, normalizer: Any = None) -> Array:
+        if isinstance(sums, SkeletonSums):
+            xp = namespace(sums.mass)
+            sums = self._average(xp, self._losses(xp, sums))
+        return super().from_sums(sums, normalizer=normalizer)
 
 
 def skeleton(xp: Namespace, x: Array, axes: tuple[int, ...], iterations: int) -> Array:

@@ -6,5 +6,6 @@ with needed("lossary.torch", "torch"):
     from lossary.torch.criterion import Criterion
     from lossary.torch.processes import gather_over_processes, sum_over_processes
     from lossary.torch.prototypes import Prototypes
+    from lossary.torch.trainer import TrainerLoss
 
-__all__ = ["Criterion", "Prototypes", "gather_over_processes", "sum_over_processes"]
+__all__ = ["Criterion", "Prototypes", "TrainerLoss", "gather_over_processes", "sum_over_processes"]

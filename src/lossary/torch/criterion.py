@@ -7,7 +7,9 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
+from lossary.core.compound import CompoundLoss, OutputLoss
 from lossary.core.loss import Loss
+from lossary.core.reduction import Reduction
 from lossary.torch.processes import Group, sum_over_processes
 
 Outputs: TypeAlias = Tensor | Mapping[str, Tensor]
@@ -83,8 +85,19 @@ class Criterion(nn.Module):
                 takes = ", ".join(loss.takes) or "none"
                 raise ValueError(f"`learned` has {name!r}, which {loss!r} does not take; its operands are {takes}")
         self.loss = loss
+        self._given = loss  # a sum whose parts have unlike reductions is found again when `reduction` is set back
         self.learned: nn.ParameterDict | dict[str, Tensor] = nn.ParameterDict(dict(learned)) if learned else {}
         self.process_group: Group | None = process_group
+
+    @property
+    def reduction(self) -> Reduction:
+        """That of the loss, of all parts of a sum. It may be set, as that of torch's own losses: Opacus sets it to
+        "none" for a call, and then back."""
+        return self.loss.reduction
+
+    @reduction.setter
+    def reduction(self, reduction: Reduction) -> None:
+        self.loss = self._given if reduction == self._given.reduction else _reduced(self._given, reduction)
 
     def forward(
         self,
@@ -109,3 +122,12 @@ class Criterion(nn.Module):
         if self.process_group is None:
             return repr(self.loss)
         return f"{self.loss!r}, process_group={self.process_group!r}"
+
+
+def _reduced(loss: Loss, reduction: Reduction) -> Loss:
+    """The loss with another reduction; a sum with that of all its parts."""
+    if isinstance(loss, OutputLoss):
+        return OutputLoss(_reduced(loss.loss, reduction), loss.output)
+    if isinstance(loss, CompoundLoss):
+        return loss.replace(terms=tuple((weight, _reduced(part, reduction)) for weight, part in loss.pairs))
+    return loss.replace(reduction=reduction)

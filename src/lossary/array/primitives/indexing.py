@@ -79,6 +79,15 @@ def running_sum(x: Array) -> Array:
     return namespace(x).cumulative_sum(x, axis=len(sizes(x)) - 1)
 
 
+def descending(x: Array) -> tuple[Array, Array]:
+    """The numbers along the last axis from large to small, and where they stood; equal ones in any order."""
+    if is_torch(x):
+        return x.sort(dim=-1, descending=True)  # not the stable sort of the standard, which ONNX does not have
+    xp = namespace(x)
+    order = xp.argsort(x, axis=-1, descending=True)
+    return xp.take_along_axis(x, order, axis=-1), order
+
+
 def lookup(entries: Array, index: Array) -> Array:
     """The entry (a number, or a row) for each of the valid indices in `index`, whose shape the result begins with."""
     if is_torch(entries):

@@ -91,8 +91,8 @@ class OutputLoss(Loss):
     def summarize(self, batch: Any) -> Any:
         return self.loss.summarize(batch)
 
-    def finalize(self, statistics: Any, *, normalizer: Any = None) -> Array:
-        return self.loss.finalize(statistics, normalizer=self._own(normalizer))
+    def from_sums(self, sums: Any, *, normalizer: Any = None) -> Array:
+        return self.loss.from_sums(sums, normalizer=self._own(normalizer))
 
     def _own(self, value: Any) -> Any:
         """What a dict holds for this output, or what is given for all."""

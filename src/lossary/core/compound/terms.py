@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, Self, cast
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 from lossary.array.namespace import Array, is_array, namespace
 from lossary.array.primitives import gradient_norm, sizes
@@ -14,19 +14,14 @@ from lossary.core.compound.outputs import OutputLoss, check_outputs
 from lossary.core.families.classification import ClassBatch
 from lossary.core.loss import Facts, Loss, family
 from lossary.core.options import option
-from lossary.core.reduction import Empty, Mean, Reduction, Terms
+from lossary.core.reduction import Empty, Mean, Reduction, Terms, sums_of
 
 
 class Parts(NamedTuple):
-    """The statistics of each part, and the mean of the operand of the weights where there is one; `+` joins them."""
+    """The statistics of each part, as that part finalizes them, and the mean of the operand of the weights if there is
+    one."""
 
     statistics: tuple[Any, ...]
-
-    def __add__(self, other: Parts) -> Parts:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return Parts(tuple(a + b for a, b in zip(self.statistics, other.statistics, strict=True)))
-
-    def __radd__(self, other: Literal[0]) -> Parts:
-        return self
 
 
 class Prepared(NamedTuple):
@@ -60,6 +55,11 @@ class CompoundLoss(Loss):
 
         terms: list[tuple[float, Loss]] = []
         for weight, loss in self.terms:
+            if not isinstance(loss, Loss):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise TypeError(
+                    f"the parts of a sum are (weight, loss) pairs; got {type(loss).__name__} for a loss. Hydra makes "
+                    "configs of losses in a list: set `_convert_: object`, or read the sum with `from_dict`"
+                )
             opened = [(weight * w, part) for w, part in loss.terms] if isinstance(loss, SumLoss) else [(weight, loss)]
             terms += opened
         if not terms:
@@ -195,8 +195,8 @@ class CompoundLoss(Loss):
 
     def conclude(self, batch: Prepared, normalizer: Any = None) -> Array:
         results = [
-            loss.conclude(b, self._normalizer(loss, normalizer))
-            for (_, loss), b in zip(self.terms, batch.batches, strict=True)
+            loss.conclude(b, n)
+            for (_, loss), b, n in zip(self.terms, batch.batches, self._normalizers(normalizer), strict=True)
         ]
         shapes = {sizes(result) for result in results}
         if len(shapes) > 1:
@@ -208,38 +208,46 @@ class CompoundLoss(Loss):
         return self.combine(results, self._beside(results[0], batch.operand))
 
     def summarize(self, batch: Prepared) -> Parts:
-        statistics = [loss.summarize(b) for (_, loss), b in zip(self.terms, batch.batches, strict=True)]
+        statistics = [sums_of(loss, loss.summarize(b)) for (_, loss), b in zip(self.terms, batch.batches, strict=True)]
         if self.weighed_by is None:
             return Parts(tuple(statistics))
         # a mean, so that statistics of shards, which all carry it, add up like the others
-        like = self._finalized(statistics)[0]
+        like = self._from_sums(statistics)[0]
         operand = self._beside(like, batch.operand) + namespace(like).zeros_like(like)
         return Parts((*statistics, Mean(operand, namespace(like).ones_like(like))))
 
-    def finalize(self, statistics: Parts, *, normalizer: Any = None) -> Array:
-        results = self._finalized(statistics.statistics[: len(self.terms)], normalizer)
+    def from_sums(self, sums: Parts, *, normalizer: Any = None) -> Array:
+        results = self._from_sums(sums.statistics[: len(self.terms)], normalizer)
         if self.weighed_by is None:
             return self.combine(results, None)
-        mean = statistics.statistics[-1]
+        mean = sums.statistics[-1]
         return self.combine(results, mean.total / mean.count)
 
-    def _finalized(self, statistics: Any, normalizer: Any = None) -> list[Array]:
+    def _from_sums(self, statistics: Any, normalizer: Any = None) -> list[Array]:
         return [
-            loss.finalize(s, normalizer=self._normalizer(loss, normalizer))
-            for (_, loss), s in zip(self.terms, statistics, strict=True)
+            loss.from_sums(s, normalizer=n)
+            for (_, loss), s, n in zip(self.terms, statistics, self._normalizers(normalizer), strict=True)
         ]
 
-    def _normalizer(self, loss: Loss, normalizer: Any) -> Any:
-        """What replaces the denominator of a part: that of its output."""
+    def _normalizers(self, normalizer: Any) -> list[Any]:
+        """What replaces the denominator of each part."""
         if normalizer is None:
-            return None
-        if not isinstance(normalizer, Mapping) or not outputs_of(self):
+            return [None] * len(self.terms)
+        outputs = outputs_of(self)
+        if isinstance(normalizer, Mapping):
+            given = cast("Mapping[str, Any]", normalizer)
+            check_outputs(outputs or self.names, {"normalizer": given})
+            if not outputs:
+                return [given.get(name) for name in self.names]
+            return [given if outputs_of(loss) else None for _, loss in self.terms]
+        if outputs or len({(loss.reduction, loss.mean_over()) for _, loss in self.terms}) > 1:
+            kind, names = ("output", outputs) if outputs else ("part", self.names)
             raise ValueError(
-                "a sum has no one denominator to replace: finalize its parts, or call them one by one; a sum over "
-                "several outputs takes a dict with a number for each"
+                f"the parts of this sum are means over unlike things, so one `normalizer` cannot be the denominator of "
+                f"all: give a dict with a number for each {kind} ({', '.join(names)}); one that is left out keeps its "
+                "own denominator"
             )
-        check_outputs(outputs_of(self), {"normalizer": normalizer})
-        return cast("Mapping[str, Any]", normalizer) if outputs_of(loss) else None
+        return [normalizer] * len(self.terms)
 
     def _beside(self, result: Array, operand: Any) -> Any:
         """The operand of the weights in the library and dtype of the results; a number stays one."""

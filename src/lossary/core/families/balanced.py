@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from lossary.array.namespace import Array, Namespace, namespace
 from lossary.core.families.answer import Scored
@@ -21,12 +21,6 @@ class GroupSums(NamedTuple):
     total: Array
     mass: Array
     count: Array
-
-    def __add__(self, other: GroupSums) -> GroupSums:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return GroupSums(self.total + other.total, self.mass + other.mass, self.count + other.count)
-
-    def __radd__(self, other: Literal[0]) -> GroupSums:
-        return self  # sum([...]) starts from 0
 
 
 @family
@@ -66,9 +60,9 @@ class BalancedLoss(SigmoidLoss):
         total, mass = self.sums(batch, ones.values)
         return GroupSums(total, mass, mean_statistics(ones, self.reduction).count)
 
-    def finalize(self, statistics: Any, *, normalizer: Any = None) -> Array:
-        if isinstance(statistics, GroupSums):
-            xp = namespace(statistics.total)
-            total = xp.sum(self.factors(xp, statistics.mass) * statistics.total)
-            statistics = Mean(total, statistics.count)
-        return finalize_mean(statistics, self.reduction, self.empty, normalizer, type(self).__name__)
+    def from_sums(self, sums: Any, *, normalizer: Any = None) -> Array:
+        if isinstance(sums, GroupSums):
+            xp = namespace(sums.total)
+            total = xp.sum(self.factors(xp, sums.mass) * sums.total)
+            sums = Mean(total, sums.count)
+        return finalize_mean(sums, self.reduction, self.empty, normalizer, type(self).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Literal
 
 from lossary.array.namespace import Array, namespace
@@ -22,6 +23,10 @@ class ForegroundMean(Loss):
 
     normalizer: Literal["places", "positives"] = option(default="places")
 
+    def mean_over(self) -> Hashable:
+        places = super().mean_over()
+        return places if self.normalizer == "places" else (self.normalizer, places)
+
     def evaluate(self, batch: ClassBatch) -> Terms:
         terms: Terms = super().evaluate(batch)
         if self.normalizer == "places":
@@ -38,8 +43,8 @@ class ForegroundMean(Loss):
         assert batch.axis is not None
         return batch.share[(*[slice(None)] * batch.axis, 0)] < 1
 
-    def finalize(self, statistics: Any, *, normalizer: Any = None) -> Array:
+    def from_sums(self, sums: Any, *, normalizer: Any = None) -> Array:
         if self.normalizer == "positives":
-            xp, count = namespace(statistics.total), statistics.count
-            statistics = statistics._replace(count=xp.where(count == 0, 1.0, count))
-        return super().finalize(statistics, normalizer=normalizer)
+            xp, count = namespace(sums.total), sums.count
+            sums = sums._replace(count=xp.where(count == 0, 1.0, count))
+        return super().from_sums(sums, normalizer=normalizer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
 from lossary.array.namespace import Array, Namespace, eager
@@ -26,6 +26,7 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
 
     family_name: ClassVar[str] = "likelihood"
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
+    takes_sharded = True
 
     def values(self, xp: Namespace, answer: Answer, /) -> Array:
         """The formula."""
@@ -36,6 +37,9 @@ class LikelihoodLoss(ElementLoss, ProbabilityLoss):
         return -1.0
 
     of = Answer
+
+    def mean_over(self) -> Hashable:
+        return ("labels", self.task == "multiclass", self.class_axis, self.ignore_index, self.class_weight)
 
     # --- what a loss may add to the formula ------------------------------------------------------------------------
 

@@ -78,8 +78,8 @@ class NamedSumLoss(ScopedLoss):
     def summarize(self, batch: ClassBatch) -> Parts:
         return self.sum.summarize(self._for_each(batch))
 
-    def finalize(self, statistics: Parts, *, normalizer: Any = None) -> Array:
-        return self.sum.finalize(statistics, normalizer=normalizer)
+    def from_sums(self, sums: Parts, *, normalizer: Any = None) -> Array:
+        return self.sum.from_sums(sums, normalizer=normalizer)
 
     def _for_each(self, batch: ClassBatch) -> Prepared:
         return Prepared((batch,) * len(self.sum.terms), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, ClassVar, NamedTuple
 
 from lossary.array.namespace import Array, Namespace
@@ -37,6 +38,7 @@ class PointwiseLoss(ElementLoss):
 
     family_name: ClassVar[str] = "pointwise"
     family_taxonomy: ClassVar[Taxonomy] = "regression"
+    takes_sharded = True
 
     # --- what a loss may say of itself -----------------------------------------------------------------------------
 
@@ -55,6 +57,10 @@ class PointwiseLoss(ElementLoss):
     def defined(self, pair: Pair) -> Array | None:
         """Where the formula has a value; the other places are left out. None where it always has."""
         return None
+
+    def mean_over(self) -> Hashable:
+        everywhere = type(self).defined is PointwiseLoss.defined
+        return ("elements", self.unreduced((2, 3))) if everywhere else self
 
     # --- the way of a call -----------------------------------------------------------------------------------------
 

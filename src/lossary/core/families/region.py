@@ -28,21 +28,13 @@ Counting = Literal["product", "l1", "squares", "squared errors"]
 
 
 class Counts(NamedTuple):
-    """Soft counts. Of shape (N, C), per image and class, (N,) for a binary task, or without N when per batch.
-
-    They are sums over places, so `+` joins those of shards.
-    """
+    """Soft counts, sums over places. Of shape (N, C), per image and class, (N,) for a binary task, without N when per
+    batch."""
 
     tp: Array  # Σ p·t
     fp: Array  # Σ p·(1-t)
     fn: Array  # Σ (1-p)·t
     places: Array  # Σ of the weights of the places that count
-
-    def __add__(self, other: Counts) -> Counts:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return Counts(*(a + b for a, b in zip(self, other, strict=True)))
-
-    def __radd__(self, other: Literal[0]) -> Counts:
-        return self
 
 
 class ClassLosses(NamedTuple):
@@ -223,11 +215,11 @@ class RegionLoss(OverlapLoss):
     def summarize(self, batch: ClassBatch) -> Mean | Counts:
         return self.counts(batch) if self.per == "batch" else super().summarize(batch)
 
-    def finalize(self, statistics: Mean | Counts, *, normalizer: Any = None) -> Array:
-        if isinstance(statistics, Counts):
-            xp = namespace(statistics.tp)
-            statistics = self._average(xp, self._losses(xp, statistics))
-        return super().finalize(statistics, normalizer=normalizer)
+    def from_sums(self, sums: Mean | Counts, *, normalizer: Any = None) -> Array:
+        if isinstance(sums, Counts):
+            xp = namespace(sums.tp)
+            sums = self._average(xp, self._losses(xp, sums))
+        return super().from_sums(sums, normalizer=normalizer)
 
 
 # --- counting, for every loss that reads counts ----------------------------------------------------------------------

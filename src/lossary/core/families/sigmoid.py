@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from collections.abc import Hashable
 from typing import ClassVar, Literal
 
 from lossary.array.namespace import Array, Namespace
@@ -25,6 +26,7 @@ class SigmoidLoss(ProbabilityLoss):
 
     family_name: ClassVar[str] = "likelihood"
     family_taxonomy: ClassVar[Taxonomy] = "distribution"
+    takes_sharded = True
 
     task: Literal["binary", "multilabel"] = option(default="binary", kw_only=False)
 
@@ -41,6 +43,9 @@ class SigmoidLoss(ProbabilityLoss):
         # a label that does not count may be any number
         of = Labelled if batch.share is None and batch.counted is None else Scored
         return elementwise(of, self.values, self.slope, batch.xp, batch.scores, batch.target)
+
+    def mean_over(self) -> Hashable:
+        return ("labels", False, self.class_axis, self.ignore_index, self.class_weight)
 
     def place_weight(self, batch: ClassBatch) -> Array | None:
         """Weights of the places: `sample_weight` and `class_weight`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Literal
 
 from lossary.array.namespace import Array, Namespace
@@ -10,6 +11,7 @@ from lossary.array.primitives import (
     along,
     class_sums,
     clip,
+    descending,
     divide,
     flatten_from,
     log_sigmoid,
@@ -203,6 +205,8 @@ class GHMLoss(BalancedLoss):
     [0.133, 0.133, 0.133, 0.4]
     """
 
+    takes_sharded = False
+
     bins: int = option(default=10, low=1)
 
     def sums(self, batch: ClassBatch, mass: Array) -> tuple[Array, Array]:
@@ -263,12 +267,15 @@ class TopKLoss(LikelihoodLoss):
     def decomposable(self) -> bool:
         return self.fraction == 1
 
+    def mean_over(self) -> Hashable:
+        return super().mean_over() if self.fraction == 1 else self
+
     def evaluate(self, batch: ClassBatch) -> Terms:
         xp, (values, counted, weight) = batch.xp, super().evaluate(batch)
         rank = stop_gradient(values)
         if counted is not None:
             rank = xp.where(counted, rank, float("-inf"))
-        ranked = xp.sort(flatten_from(rank, 0), axis=-1, descending=True)
+        ranked, _ = descending(flatten_from(rank, 0))
         number = xp.sum(xp.astype(ranked > float("-inf"), values.dtype))
         # the slack keeps .1 · 30 = 3.0000000000000004 from being rounded up
         k = xp.ceil(self.fraction * number - 1e-3)

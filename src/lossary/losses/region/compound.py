@@ -380,13 +380,13 @@ class ExponentialCross(AnswerLoss):
         places = tuple(a for a in range(rank(share)) if a != batch.axis)
         return total(value, axis=places), total(share, axis=places)
 
-    def finalize(self, statistics: Any, *, normalizer: Any = None) -> Array:
-        xp = namespace(statistics.total)
-        frequency = statistics.mass
+    def from_sums(self, sums: Any, *, normalizer: Any = None) -> Array:
+        xp = namespace(sums.total)
+        frequency = sums.mass
         if self.counts is not None:
-            frequency = class_vector(xp, self.counts, statistics.total)
+            frequency = class_vector(xp, self.counts, sums.total)
             frequency = xp.expand_dims(frequency, axis=-1) if self.task == "multilabel" else frequency
         axis = 0 if self.counts is not None else -1  # given numbers of a multilabel task are those of its classes
         factor = sqrt(xp, divide(xp, xp.sum(frequency, axis=axis, keepdims=True), frequency))
-        mean = Mean(xp.sum(factor * statistics.total), statistics.count)
+        mean = Mean(xp.sum(factor * sums.total), sums.count)
         return finalize_mean(mean, self.reduction, self.empty, normalizer, type(self).__name__)

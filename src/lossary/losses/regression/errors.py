@@ -102,8 +102,8 @@ class RMSELoss(ResidualLoss):
     def values(self, xp: Namespace, error: Array) -> Array:
         return error**2
 
-    def finalize(self, statistics: Mean, *, normalizer: Any = None) -> Array:
-        mean = super().finalize(statistics, normalizer=normalizer)
+    def from_sums(self, sums: Mean, *, normalizer: Any = None) -> Array:
+        mean = super().from_sums(sums, normalizer=normalizer)
         xp = namespace(mean)
         positive = mean > 0
         # where it is not positive it stays as it is: 0 with the slope of e², which is 0 too, or the NaN of empty="nan"
