@@ -250,6 +250,7 @@ FAULTS = (
     Fault("one prototype", "core/families/embedding.py", "        if shape[0] == 1:\n", "        if False:\n", "tests/test_contract.py -k bad_calls"),
     Fault("a NaN weight counts where its place does not", "core/families/elements.py", "    weight = where_counted(xp, counted, weight)\n", "", "tests/test_faults.py -k a_weight_does_not"),
     Fault("a NaN weight of an image without places", "core/families/classification.py", "batch.weight = where_counted(xp, batch.counted, weight)", "batch.weight = weight", "tests/test_faults.py -k image_without"),
+    Fault("a part of a sum is not checked", "core/compound/terms.py", "            part.check_batch(batch)\n", "", "tests/test_contract.py -k bad_calls"),
     Fault("subclasses of arrays come in", "core/contract.py", 'elif own != "ndarray" and issubclass(type(x), np.ndarray):', "elif False:", "tests/test_contract.py -k bad_calls"),
     Fault("complex and ragged arrays come in", "core/contract.py", 'if "qint" not in text and', "if True or", "tests/test_contract.py -k bad_calls"),
     Fault("foreign byte order", "core/contract.py", 'return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))', "return x", "tests/test_faults.py -k byte_order"),

@@ -321,6 +321,9 @@ class Loss(abc.ABC):
         """The family's quantity, cast to the compute dtype and not yet touched by a formula."""
         raise NotImplementedError
 
+    def check_batch(self, batch: Any) -> None:  # noqa: B027 (most losses ask nothing of it)
+        """What the options ask of a prepared batch, which the parts of a sum may share; raises ValueError."""
+
     @abc.abstractmethod
     def evaluate(self, batch: Any) -> Terms:
         """The unreduced loss of a prepared batch."""
