@@ -220,6 +220,7 @@ def adds_up(trial: Trial) -> str | None:
     twice = Batch(
         np.concatenate([trial.batch.prediction, -trial.batch.prediction]),
         np.concatenate([trial.batch.target, trial.batch.target]),
+        {name: np.concatenate([x, x]) for name, x in trial.batch.keywords.items()},
     )
     middle = len(trial.batch.prediction)
     parts = [trial.subject.value(twice[half]) for half in (slice(middle), slice(middle, None))]

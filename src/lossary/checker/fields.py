@@ -176,8 +176,8 @@ def empty_mask(trial: Trial) -> str | Violation | None:
         raise NotAskedError
     if trial.subject.ours:  # its docstring says what `smooth` does here
         raise NotAskedError
-    kind = trial.scene.kind
-    shape = (1, 8, 8) if kind == "binary" else (1, 2, 8, 8)
+    kind, several = trial.scene.kind, convention.classes or 2
+    shape = (1, 8, 8) if kind == "binary" else (1, several, 8, 8)
     scene = Scene(kind, np.zeros(shape), np.zeros(shape if kind == "multilabel" else (1, 8, 8), dtype=int))
     if kind == "multiclass":
         scene.guess[:, 1] = 1.0
@@ -209,11 +209,11 @@ def empty_and_right(trial: Trial) -> str | Violation | None:
     convention = trial.convention
     if convention is None or trial.scene is None or convention.task != "segmentation":
         raise NotAskedError
-    kind = trial.scene.kind
-    extent = (1, 2, 8, 8) if kind == "multilabel" else (1, 8, 8)
+    kind, several = trial.scene.kind, convention.classes or 2
+    extent = (1, several, 8, 8) if kind == "multilabel" else (1, 8, 8)
     object_ = np.zeros(extent, dtype=int)
     object_[..., :4] = 1
-    zeros = np.zeros((1, 2, 8, 8) if kind == "multiclass" else extent)
+    zeros = np.zeros((1, several, 8, 8) if kind == "multiclass" else extent)
     empty, full = Scene(kind, zeros, np.zeros_like(object_)).perfect(), Scene(kind, zeros, object_)
     cost, right, wrong = trial.value_of(empty), trial.value_of(full.perfect()), trial.value_of(full.wrong())
     if wrong > right > -1e-6 and cost - right > 0.05 * (wrong - right):
@@ -239,7 +239,7 @@ def equal_boxes(trial: Trial) -> str | Violation | None:
         box = np.array([[0.1, 0.2, 0.1 + side, 0.2 + side]])
         equal = Batch(box, box.copy())
         value = trial.subject.value(equal, "float32")
-        if abs(value) > 1e-3:
+        if not abs(value) <= 1e-3:  # nor is NaN
             return Violation(f"two equal boxes of side {side:g} cost {value:.4g}", equal)
     return None
 

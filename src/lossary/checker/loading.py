@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -40,6 +41,17 @@ def subject_of(
 
 def _swapped(loss: Callable[..., Any], prediction: Any, target: Any, **keywords: Any) -> Any:
     return loss(target, prediction, **keywords)
+
+
+def with_third(subject: Subject) -> Subject:
+    """A subject whose operands are the third argument of the call; the catalogue takes them by name."""
+    if isinstance(subject.call, Loss) or isinstance(subject.call, functools.partial):
+        return subject
+    return dataclasses.replace(subject, call=functools.partial(_positional, subject.call))
+
+
+def _positional(loss: Callable[..., Any], prediction: Any, target: Any, **operands: Any) -> Any:
+    return loss(prediction, target, *operands.values())
 
 
 def _owner(loss: Any) -> Any:

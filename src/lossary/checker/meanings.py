@@ -222,6 +222,8 @@ def no_broadcasting(trial: Trial) -> str | Violation | None:
     convention = trial.convention
     if convention is None or convention.kind not in ("values", "binary") or convention.task == "segmentation":
         raise NotAskedError
+    if convention.role:
+        raise NotAskedError
     flat = trial.batch.prediction.reshape(-1)[:8]
     truth = np.resize(trial.batch.target.reshape(-1), flat.shape)
     for p, t in ((flat[:, None], truth), (flat, truth[:, None])):
@@ -251,7 +253,8 @@ def labels_in_range(trial: Trial) -> str | Violation | None:
         raise NotAskedError
     from lossary.core.contract import checked
 
-    stray = 255 if trial.subject.ignore_index != 255 else 254
+    stray = max(255, scene.classes)
+    stray += trial.subject.ignore_index == stray
     batch = trial.batch
     target = batch.target.copy()
     target.flat[0] = stray
@@ -275,7 +278,7 @@ def labels_exact(trial: Trial) -> str | Violation | None:
     convention = trial.convention
     if convention is None or convention.kind != "multiclass" or convention.target != "labels":
         raise NotAskedError
-    if trial.scene is None or _has_class_options(trial):
+    if trial.scene is None or convention.classes is not None or _has_class_options(trial):
         raise NotAskedError
     extent = (1,) * (trial.scene.truth.ndim - 1)
 

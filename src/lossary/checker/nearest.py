@@ -53,7 +53,7 @@ def find(subject: Subject, convention: Convention) -> Match | None:
     if theirs is None:
         return None
     proportional: Match | None = None
-    for loss in _namesakes_first(subject, candidates(convention)):
+    for loss in candidates(convention, subject.name):
         ours = _ours(loss, convention, scenes)
         factor = _factor(theirs, ours)
         if factor is None or (factor != 1 and proportional is not None):
@@ -63,12 +63,6 @@ def find(subject: Subject, convention: Convention) -> Match | None:
             return match
         proportional = proportional or match
     return proportional
-
-
-def _namesakes_first(subject: Subject, losses: Iterator[Loss]) -> list[Loss]:
-    """Of two losses that are one for some options, that of the same name is what its reader expects."""
-    name = subject.name.lower().replace("_", "")
-    return sorted(losses, key=lambda loss: type(loss).__name__.lower() not in name)
 
 
 def explain(subject: Subject, convention: Convention, like: Loss) -> Match | None:
@@ -126,7 +120,7 @@ def _scenes(convention: Convention, count: int) -> list[Scene]:
 
 def _values(subject: Subject, convention: Convention, scenes: list[Scene]) -> Any:
     try:
-        return np.array([_mean(subject.run(convention.render(s)).number) for s in scenes])
+        return np.array([_mean(subject.number(convention.render(s))) for s in scenes])
     except Exception:
         return None
 
@@ -146,7 +140,7 @@ def _ours(loss: Loss, convention: Convention, scenes: list[Scene], doubly: bool 
         batch = canonical(convention, dataclasses.replace(scene, guess=guess), _task(loss))
         try:
             with np.errstate(all="ignore"):  # a candidate may be tried outside its domain
-                found.append(_mean(loss(batch.prediction, batch.target)))
+                found.append(_mean(loss(batch.prediction, batch.target, **batch.keywords)))
         except (ValueError, TypeError):
             return np.full(len(scenes), np.nan)
     return np.array(found)
@@ -188,9 +182,12 @@ _ADDITIONS: dict[str, tuple[object, ...]] = {
 """Values that other libraries take by default, tried together beside our own."""
 
 
-def candidates(convention: Convention) -> Iterator[Loss]:
-    """Losses of the catalogue for a convention: each by its defaults, then with the options that others choose."""
+def candidates(convention: Convention, name: str) -> Iterator[Loss]:
+    """Losses of the catalogue for a convention: each by its defaults, then with the options that others choose. Of two
+    losses that are one for some options, that of the same name is what its reader expects: it comes first."""
+    words = name.lower().replace("_", "")
     plain = [loss for cls in catalogue() for loss in _made(cls, convention)]
+    plain.sort(key=lambda loss: type(loss).__name__.lower() not in words)
     yield from plain
     for loss in plain:
         known = {name: annotation for name, _, annotation in loss.options()}
@@ -213,7 +210,7 @@ def _made(cls: type[Loss], convention: Convention) -> Iterator[Loss]:
     families: tuple[str, ...] = {"boxes": ("box",), "values": ("residual", "pointwise"), "pairs": ()}.get(
         convention.kind, ("likelihood", "margin", "region")
     )
-    if cls.family_name not in families or cls.operands:
+    if cls.family_name not in families or cls.operands != ((convention.role,) if convention.role else ()):
         return
     if not any(name == "task" for name, _, _ in cls.options()):
         if kind is None or not cls.tasks() or kind in cls.tasks():

@@ -53,10 +53,14 @@ class Subject:
         """Value and gradient of a call. `how`: `compiled`, and for torch `scale`."""
         return RUN[self.framework](self.call, dtype or self.widest, **how)(batch)
 
+    def number(self, batch: Batch, dtype: Dtype | None = None) -> Array:
+        """What a call gives, without its gradient."""
+        prediction, target, keywords = tensors(self.framework, batch, dtype or self.widest)
+        return to_numpy(self.call(prediction, target, **keywords))
+
     def value(self, batch: Batch, dtype: Dtype | None = None) -> float:
         """The reduced loss as a number; unreduced values are summed."""
-        prediction, target, keywords = tensors(self.framework, batch, dtype or self.widest)
-        return float(np.sum(to_numpy(self.call(prediction, target, **keywords)), dtype=float))
+        return float(np.sum(self.number(batch, dtype), dtype=float))
 
     def fresh(self) -> Subject:
         """The same loss as it was given, so that what one call leaves behind is not another's fault."""
