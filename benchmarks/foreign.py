@@ -267,6 +267,7 @@ def _order(foreign: Foreign) -> dict[str, Any]:
         "task": foreign.task,
         "scores": foreign.scores,
         "kind": foreign.kind,
+        "classes": None,
         "framework": "torch",
         "target_first": None,
         "ignore_index": foreign.ignore_index,

@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from lossary.checker.claims import EVERYWHERE, TORCH, NotAskedError, Violation, claim, first_line, near, precision
+from lossary.checker.claims import (
+    EVERYWHERE,
+    TORCH,
+    NotAskedError,
+    Violation,
+    apart,
+    claim,
+    first_line,
+    near,
+    precision,
+)
 from lossary.checker.engines import Batch
 from lossary.checker.scenes import Scene
 from lossary.checker.subject import Trial
@@ -52,6 +62,7 @@ def _without(scene: Scene, left_out: Array) -> Scene:
 
 @claim(
     "ignored places are not in the mean",
+    "ignored places are in the mean",
     "wrong value",
     "the loss depends on how much is ignored, and with it the learning rate on the padding",
     frameworks=EVERYWHERE,
@@ -64,7 +75,8 @@ def ignored_places(trial: Trial) -> str | Violation | None:
         if near(a, b, 1e-5):
             continue
         share = float(left_out.mean())
-        words = f"with {share:.0%} of the places ignored it is {a:.6g}, and {b:.6g} without them"
+        left, without = apart(a, b)
+        words = f"with {share:.0%} of the places ignored it is {left}, and {without} without them"
         if b and near(a / b, 1 - share, 1e-3):
             words += " (they are counted in the denominator)"
         return Violation(words, spoiled.batch)
@@ -82,9 +94,11 @@ def _at(trial: Trial, left_out: Array) -> Array:
 
 @claim(
     "ignored places have no gradient",
+    "ignored places have a gradient",
     "wrong gradient",
     "padding moves the model",
     examples=3,
+    slope=True,
 )
 def ignored_gradient(trial: Trial) -> str | Violation | None:
     for spoiled, left_out in _with_ignored(trial):
@@ -98,6 +112,7 @@ def ignored_gradient(trial: Trial) -> str | Violation | None:
 
 @claim(
     "a NaN at an ignored place stays there",
+    "a NaN at an ignored place spreads",
     "fragile",
     "one NaN in the padding ends the run, though nobody looks at the padding",
     examples=1,
@@ -117,6 +132,7 @@ def ignored_nan(trial: Trial) -> str | Violation | None:
 
 @claim(
     "nothing left to average is finite",
+    "nothing left to average gives no finite number",
     "fragile",
     "one image without a labelled pixel makes every weight NaN",
     examples=1,
@@ -140,6 +156,7 @@ def all_ignored(trial: Trial) -> str | Violation | None:
 
 @claim(
     "half precision survives a full-size image",
+    "half precision does not survive a full-size image",
     "fragile",
     "mixed precision gives NaN as soon as images are as large as in practice",
     frameworks=TORCH,
@@ -166,9 +183,11 @@ def large_image(trial: Trial) -> str | Violation | None:
 
 @claim(
     "a false alarm on an empty mask teaches",
+    "a false alarm on an empty mask teaches nothing",
     "fragile",
     "false positives on images without an object cost the same whatever the model does: it never unlearns them",
     examples=1,
+    slope=True,
 )
 def empty_mask(trial: Trial) -> str | Violation | None:
     convention = trial.convention
@@ -198,6 +217,7 @@ def empty_mask(trial: Trial) -> str | Violation | None:
 
 @claim(
     "an image without an object, rightly seen, costs nothing",
+    "an image without an object costs something, though rightly seen",
     "wrong value",
     "the more images show nothing, the higher the loss, whatever the model does there",
     frameworks=EVERYWHERE,
@@ -227,6 +247,7 @@ def empty_and_right(trial: Trial) -> str | Violation | None:
 
 @claim(
     "equal boxes cost nothing, at any size",
+    "equal boxes cost something",
     "wrong value",
     "small and normalised boxes are never right: an epsilon shows",
     frameworks=EVERYWHERE,
@@ -246,6 +267,7 @@ def equal_boxes(trial: Trial) -> str | Violation | None:
 
 @claim(
     "an inverted box is not perfect",
+    "an inverted box passes for perfect",
     "fragile",
     "a model whose corners swap is told that it is right",
     frameworks=EVERYWHERE,

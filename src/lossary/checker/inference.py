@@ -240,4 +240,8 @@ def _hears(subject: Subject, convention: Convention, scene: Scene) -> bool:
         spoiled = (np.where(row[:, None], plain.wrong().guess, plain.guess) for row in rows)
         if any(value(dataclasses.replace(plain, guess=guess)) <= least for guess in spoiled):
             return False
+    if convention.role == "order":  # which of the two stands first does not matter
+        turned = dataclasses.replace(plain.contradicted(), guess=plain.truth, truth=plain.guess)
+        if not np.isclose(value(turned), least, atol=1e-6):
+            return False
     return value(plain.contradicted()) > least

@@ -45,9 +45,9 @@ def _swapped(loss: Callable[..., Any], prediction: Any, target: Any, **keywords:
 
 def with_third(subject: Subject) -> Subject:
     """A subject whose operands are the third argument of the call; the catalogue takes them by name."""
-    if isinstance(subject.call, Loss) or isinstance(subject.call, functools.partial):
+    if isinstance(subject.call, Loss) or subject.positional:
         return subject
-    return dataclasses.replace(subject, call=functools.partial(_positional, subject.call))
+    return dataclasses.replace(subject, call=functools.partial(_positional, subject.call), positional=True)
 
 
 def _positional(loss: Callable[..., Any], prediction: Any, target: Any, **operands: Any) -> Any:
@@ -148,6 +148,17 @@ def statement(spec: str) -> str:
         made = f"loss = {expression}" if options or inspect.isroutine(found) else f"loss = {name}()"  # pyright: ignore[reportUnknownArgumentType]
     place = Path(module).stem if module.endswith(".py") else module
     return f"from {place} import {first}\n{made}"
+
+
+def made_by(loss: Any, name: str) -> str:
+    """The lines that make a loss which was given as an object: a function is imported, one of ours is written down; of
+    another object nobody knows how it was made."""
+    if isinstance(loss, Loss):
+        return f"from lossary import *\nloss = {loss!r}"
+    module = getattr(loss, "__module__", None)
+    if inspect.isfunction(loss) and module != "__main__" and "<" not in loss.__qualname__:
+        return f"from {module} import {loss.__name__}\nloss = {loss.__name__}"
+    return f"loss = {name}  # as it was given to the checker"
 
 
 def _parse(expression: str) -> tuple[str, dict[str, Any]]:

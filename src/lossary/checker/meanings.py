@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lossary.checker.claims import EVERYWHERE, TORCH, NotAskedError, Violation, claim, near, precision
+from lossary.checker.claims import EVERYWHERE, TORCH, NotAskedError, Violation, apart, claim, near, precision
 from lossary.checker.engines import Batch
 from lossary.checker.scenes import SURE, Scene, random_scene
 from lossary.checker.subject import Trial
@@ -26,6 +26,7 @@ def _truth(trial: Trial, scene: Scene) -> Scene:
 
 @claim(
     "no guess is better than the truth",
+    "another guess is better than the truth",
     "wrong value",
     "the model learns something else than the labels",
     frameworks=EVERYWHERE,
@@ -44,13 +45,15 @@ def truth_is_best(trial: Trial) -> str | Violation | None:
             continue
         value = trial.value_of(other)
         if value < least - 1e-5 * max(1.0, abs(least)):
-            words = f"the truth as prediction costs {least:.6g}, {words} only {value:.6g}"
+            dear, cheap = apart(least, value)
+            words = f"the truth as prediction costs {dear}, {words} only {cheap}"
             return Violation(words, trial.with_scene(truth).batch)
     return None
 
 
 @claim(
     "the loss grows with the error",
+    "the loss falls while the error grows",
     "wrong gradient",
     "the gradient points away from the truth for some samples",
     frameworks=EVERYWHERE,
@@ -69,15 +72,18 @@ def monotone(trial: Trial) -> str | Violation | None:
     for a, b, before, after in zip(shares, shares[1:], values, values[1:], strict=False):
         if after < before - 1e-5 * max(1.0, abs(before)):
             way = f"from {a:.0%} to {b:.0%} of the way from the truth to a wrong answer"
-            return f"{way} it falls from {before:.5g} to {after:.5g}"
+            high, low = apart(before, after)
+            return f"{way} it falls from {high} to {low}"
     return None
 
 
 @claim(
     "a sure and wrong answer still teaches",
+    "a sure and wrong answer teaches nothing",
     "wrong gradient",
     "samples that are wrong with confidence are never corrected",
     examples=5,
+    slope=True,
 )
 def teaches(trial: Trial) -> str | Violation | None:
     """Where the loss still grows with a logit, its gradient must not be lost. (A loss of probabilities that is bounded,
@@ -103,6 +109,7 @@ def teaches(trial: Trial) -> str | Violation | None:
 
 @claim(
     "a sure and right answer costs next to nothing",
+    "a sure and right answer is expensive",
     "wrong value",
     "scores go through a second softmax, or probabilities stand where logits belong: the loss cannot come down",
     frameworks=EVERYWHERE,
@@ -125,9 +132,11 @@ def floor(trial: Trial) -> str | Violation | None:
 
 @claim(
     "the gradient pulls every place towards its label",
+    "the gradient pushes a place away from its label",
     "wrong gradient",
     "answers that are right, but not yet sure, are pushed back",
     examples=10,
+    slope=True,
 )
 def pull(trial: Trial) -> str | Violation | None:
     """At a guess that is right everywhere, here more and there less. A loss of neighbourhoods (skeletons, windows) is
@@ -180,6 +189,7 @@ def _direction(trial: Trial, scene: Scene) -> Array:
 
 @claim(
     "classes are told apart by nothing but their labels",
+    "classes are told apart by their numbers",
     "wrong value",
     "some classes are learned worse than others, by their number",
     frameworks=EVERYWHERE,
@@ -194,9 +204,10 @@ def class_numbers(trial: Trial) -> str | Violation | None:
     new = np.concatenate([[0], old[:0:-1]])
     renamed = dataclasses.replace(scene, guess=scene.guess[:, np.argsort(new)], truth=new[scene.truth])
     a, b = trial.value_of(scene), trial.value_of(renamed)
-    return (
-        None if near(b, a, 1e-5) else f"it is {a:.6g}, and {b:.6g} when the classes other than 0 change their numbers"
-    )
+    if near(b, a, 1e-5):
+        return None
+    first, second = apart(a, b)
+    return f"it is {first}, and {second} when the classes other than 0 change their numbers"
 
 
 def _has_class_options(trial: Trial) -> bool:
@@ -212,6 +223,7 @@ def _has_class_options(trial: Trial) -> bool:
 
 @claim(
     "shapes that do not match are refused",
+    "shapes that do not match are taken",
     "fragile",
     "a missing squeeze trains a wrong model in silence: every prediction is compared with every target",
     frameworks=EVERYWHERE,
@@ -242,6 +254,7 @@ def no_broadcasting(trial: Trial) -> str | Violation | None:
 
 @claim(
     "a label that is no class is refused",
+    "a label that is no class is taken",
     "fragile",
     "a mask stored as 0 and 255, or one class too few, trains on nonsense; on a GPU it ends the process",
     frameworks=TORCH,
@@ -269,6 +282,7 @@ def labels_in_range(trial: Trial) -> str | Violation | None:
 
 @claim(
     "labels keep their digits",
+    "labels lose their digits",
     "wrong value",
     "with many classes and half precision the loss trains on the wrong class",
     examples=1,

@@ -255,8 +255,9 @@ def conventions(task: Task | None = None) -> list[Convention]:
                 scored += [Convention(name, "multiclass", scores, target, last=last) for target in targets]
         scored += [Convention(name, "multilabel", scores, "float") for name in ("classification", "segmentation")]
     scored.append(Convention("embedding", "pairs", "plain", "float"))
+    scored.append(Convention("embedding", "pairs", "plain", "float", role="negative"))
     scored.append(Convention("regression", "values", "plain", "float", role="variance"))
-    for role in ("negative", "flag", "flag of unlike", "sign", "order"):
+    for role in ("flag", "flag of unlike", "sign", "order"):
         scored.append(Convention("embedding", "pairs", "plain", "float", role=role))
     return [convention for convention in scored if task in (None, convention.task)]
 

@@ -36,6 +36,7 @@ class Subject:
         widest: the widest dtype that it computes in; some losses make float32 tensors of their own and refuse others.
         computes: the narrowest dtype that it casts to inside when it is given the widest: its digits.
         target_first: whether the loss as it was given takes the target first; `call` does not.
+        positional: whether the loss as it was given takes operands by their place; `call` takes them by name.
     """
 
     call: Callable[..., Any]
@@ -47,6 +48,7 @@ class Subject:
     ours: bool = False
     widest: Dtype = "float64"
     target_first: bool = False
+    positional: bool = False
     computes: Dtype = "float64"
 
     def run(self, batch: Batch, dtype: Dtype | None = None, **how: Any) -> Outcome:
