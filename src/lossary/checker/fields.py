@@ -18,9 +18,11 @@ from lossary.checker.claims import (
     near,
     precision,
 )
+from lossary.checker.draws import unreduced_shape
 from lossary.checker.engines import Batch
 from lossary.checker.scenes import Scene
-from lossary.checker.subject import Trial
+from lossary.checker.subject import Subject, Trial
+from lossary.core.loss import Loss
 
 Array = np.ndarray[Any, Any]
 
@@ -110,23 +112,102 @@ def ignored_gradient(trial: Trial) -> str | Violation | None:
     return None
 
 
+HOSTILE = (("NaN", np.nan), ("infinity", np.inf), ("-1e30", -1e30))
+"""What may stand at a place that nobody looks at."""
+
+
 @claim(
-    "a NaN at an ignored place stays there",
-    "a NaN at an ignored place spreads",
+    "what stands at a place that does not count changes nothing",
+    "what stands at a place that does not count changes the loss",
     "fragile",
     "one NaN in the padding ends the run, though nobody looks at the padding",
     examples=1,
 )
-def ignored_nan(trial: Trial) -> str | Violation | None:
+def uncounted(trial: Trial) -> str | Violation | None:
+    """In the prediction at ignored labels. Of a loss of the catalogue also at masked places, and there in a floating
+    target and in the weights too."""
+    if trial.subject.ours:
+        return _masked(trial) or _ignored(trial)
     for spoiled, left_out in _with_ignored(trial):
-        prediction = spoiled.batch.prediction.copy()
-        prediction[_at(trial, left_out)] = np.nan
-        poisoned = spoiled.batch.with_prediction(prediction)
-        outcome = trial.subject.run(poisoned, "float32")
-        if not np.isfinite(outcome.number).all():
-            return Violation("with NaN at the ignored places the value is NaN", poisoned)
-        if outcome.gradient is None or not np.isfinite(outcome.gradient).all():
-            return Violation("with NaN at the ignored places the gradient is NaN", poisoned)
+        found = _spoiled(spoiled.subject, spoiled.batch, {"prediction": _at(trial, left_out)}, "ignored")
+        if found is not None:
+            return found
+    return None
+
+
+def _masked(trial: Trial) -> Violation | None:
+    """Half of the places masked, with and without weights."""
+    loss, batch = trial.subject.like, trial.batch
+    assert loss is not None
+    shape = unreduced_shape(loss, batch)
+    counted = (np.indices(shape).sum(0) % 2 == 0) if shape else np.ones(shape, dtype=bool)
+    for weights in ({"sample_weight": 0.5 + np.arange(counted.size).reshape(shape) % 3}, {}):
+        masked = Batch(batch.prediction, batch.target, {**batch.keywords, "mask": counted, **weights}, batch.shared)
+        try:
+            trial.subject.value(masked)
+        except (ValueError, TypeError):
+            continue  # a loss of the whole batch, which takes none
+        where = {"prediction": _spread(loss, ~counted, batch.prediction), **dict.fromkeys(weights, ~counted)}
+        if batch.target.dtype.kind == "f":
+            where["target"] = _spread(loss, ~counted, batch.target)
+        found = _spoiled(trial.subject, masked, where, "masked")
+        if found is not None:
+            return found
+    return None
+
+
+def _ignored(trial: Trial) -> Violation | None:
+    """A part of the labels ignored, with and without weights."""
+    loss, batch = trial.subject.like, trial.batch
+    assert loss is not None
+    ignored = getattr(loss, "ignore_index", None)
+    if ignored is None or batch.target.dtype.kind == "f" or batch.target.size < 2:
+        return None
+    shape = unreduced_shape(loss, batch)
+    target = batch.target.copy()
+    target.flat[1::2] = ignored
+    if target.shape != shape:
+        return None
+    for weights in ({}, {"sample_weight": 0.5 + np.arange(target.size).reshape(shape) % 3}):
+        given = Batch(batch.prediction, target, {**batch.keywords, **weights}, batch.shared)
+        try:
+            trial.subject.value(given)
+        except (ValueError, TypeError):
+            continue
+        left_out = target == ignored
+        where = {"prediction": _spread(loss, left_out, batch.prediction), **dict.fromkeys(weights, left_out)}
+        found = _spoiled(trial.subject, given, where, "ignored")
+        if found is not None:
+            return found
+    return None
+
+
+def _spread(loss: Loss, places: Array, x: Array) -> Array:
+    """Places as a mask of the numbers of an array, which may have an axis of classes, or of coordinates, besides."""
+    if places.shape == x.shape:
+        return places
+    axis = getattr(loss, "class_axis", -1) % x.ndim
+    if places.ndim == x.ndim - 1 and places.shape == x.shape[:axis] + x.shape[axis + 1 :]:
+        return np.broadcast_to(np.expand_dims(places, axis), x.shape)
+    return np.broadcast_to(places.reshape(*places.shape, *[1] * (x.ndim - places.ndim)), x.shape)
+
+
+def _spoiled(subject: Subject, batch: Batch, where: dict[str, Array], why: str) -> Violation | None:
+    """What changes when hostile numbers stand at these places of prediction, target and weights."""
+    before = subject.run(batch, "float32")
+    for name, places in where.items():
+        for words, number in HOSTILE:
+            arrays = {"prediction": batch.prediction, "target": batch.target, **batch.keywords}
+            arrays[name] = np.where(places, number, arrays[name])
+            poisoned = Batch(arrays.pop("prediction"), arrays.pop("target"), arrays, batch.shared)
+            after = subject.run(poisoned, "float32")
+            at = f"with {words} in `{name}` at the {why} places"
+            if not near(after.number, before.number, 1e-5):
+                one, other = apart(float(after.number.sum()), float(before.number.sum()))
+                return Violation(f"{at} it is {one} instead of {other}", poisoned)
+            if before.gradient is not None and not near(after.gradient, before.gradient, 1e-4):
+                wrong = "not finite" if not np.isfinite(after.gradient).all() else "another"
+                return Violation(f"{at} the gradient is {wrong}", poisoned)
     return None
 
 

@@ -162,6 +162,79 @@ def pull(trial: Trial) -> str | Violation | None:
     return None
 
 
+@claim(
+    "every place that is not ignored has an influence",
+    "a place has no influence",
+    "wrong gradient",
+    "nothing is learned there: an axis is cut, shifted or forgotten",
+    frameworks=EVERYWHERE,
+    examples=1,
+)
+def influence(trial: Trial) -> str | Violation | None:
+    """A right answer and a wrong one, there and nowhere else: in an ordinary guess, in one that is right elsewhere and
+    in one that is wrong elsewhere, because the best or the worst places alone may count. Numbers of vectors and boxes
+    count as rows. Where there is no scene, another prediction of a whole sample must change the value."""
+    if trial.scene is None:
+        return _silent_sample(trial)
+    scene, digits = trial.scene, 1e-9 if precision(trial) == "float64" else 1e-6
+    right, wrong = scene.perfect(), scene.wrong()
+    answers = [right, wrong]
+    if scene.kind == "multiclass" and scene.classes > 2:  # two classes may cost the same
+        answers.append(dataclasses.replace(wrong, guess=np.roll(wrong.guess, 1, axis=1)))
+    for place in np.ndindex(scene.truth.shape[:1] if scene.kind in ("boxes", "pairs") else scene.truth.shape):
+        if scene.kind != "values" and np.all(scene.truth[place] == trial.subject.ignore_index):
+            continue
+        at = (place[0], slice(None), *place[1:]) if scene.kind == "multiclass" else place
+
+        def moved(base: Scene, answer: Scene, at: Any = at) -> Scene:
+            guess = base.guess.copy()
+            guess[at] = answer.guess[at]
+            return dataclasses.replace(scene, guess=guess)
+
+        values = np.array([[trial.value_of(moved(base, a)) for a in answers] for base in (scene, right, wrong)])
+        if (np.ptp(values, axis=1) <= digits * np.maximum(1.0, np.abs(values[:, 0]))).all():
+            there, shows = _where(trial, moved(scene, right), moved(scene, wrong))
+            return Violation(f"{there}: a right answer and a wrong one there give the same value", shows=shows)
+    return None
+
+
+def _where(trial: Trial, right: Scene, wrong: Scene) -> tuple[str, str]:
+    """The place at which two scenes differ, in words, and code that gives the one and the other answer there."""
+    a, b = (trial.with_scene(scene).batch.prediction for scene in (right, wrong))
+    numbers = np.argwhere(a != b)
+    flat = np.flatnonzero(a != b)
+    spans = [
+        f"{low}" if low == high else f"{low}:{high + 1}"
+        for low, high in zip(numbers.min(0), numbers.max(0), strict=True)
+    ]
+    shows = "".join(
+        f"prediction.view(-1)[{flat.tolist()}] = torch.tensor({[round(x, 6) for x in answer.ravel()[flat].tolist()]})\n"
+        "print(loss(prediction, target))\n"
+        for answer in (a, b)
+    )
+    return f"prediction[{', '.join(spans)}] counts for nothing", shows.rstrip()
+
+
+def _silent_sample(trial: Trial) -> str | None:
+    """A sample in whose prediction other numbers, turned or moved along its axes, leave the value as it is."""
+    batch = trial.batch
+    here = trial.value()
+    for sample in range(len(batch.prediction)):
+        own = batch.prediction[sample]
+        others = [np.roll(own, shift) for shift in range(1, min(own.size, 5))] + [-own, 2 * own, -9 * own]
+        values: list[float] = []
+        for other in others:
+            prediction = batch.prediction.copy()
+            prediction[sample] = other
+            try:
+                values.append(trial.subject.value(batch.with_prediction(prediction)))
+            except ValueError:  # outside the domain
+                continue
+        if all(value == here for value in values):
+            return f"whatever is predicted for sample {sample}, the value is {here:.6g}"
+    return None
+
+
 def _looks_at_neighbours(trial: Trial) -> bool:
     """Whether the value changes when the places of each sample are put in another order, their labels with them."""
     assert trial.convention is not None

@@ -124,7 +124,7 @@ class Report:
             console.print()
             console.print(self._table())
             for number, finding in enumerate(self.findings, 1):
-                console.print(Rule(f"[bold]{number}[/bold] {escape(finding.fails)}", align="left", style="dim"))
+                console.print(Rule(f"[bold]{number}[/bold] {finding.name}", align="left", style="dim"))
                 shown = Syntax("", "python", background_color="default").highlight(finding.code)
                 console.print(shown, soft_wrap=True)  # as it is, to be pasted
         console.print(self.summary(), highlight=False)
