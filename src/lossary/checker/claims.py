@@ -126,16 +126,15 @@ def apart(*numbers: float) -> list[str]:
     digits = 4
     while digits < 17 and len({f"{x:.{digits - 1}g}" for x in numbers}) < len(set(numbers)):
         digits += 1
-    return [f"{x:.{digits}g}" for x in numbers]
+    return ["NaN" if math.isnan(x) else f"{x:.{digits}g}" for x in numbers]
 
 
 def shown(x: Array) -> str:
     x = np.asarray(x)
-    return (
-        f"{float(x.ravel()[0]):.6g}"
-        if x.size == 1
-        else f"{x.size} values, {np.array2string(x.ravel()[:3], precision=4)}"
-    )
+    if x.size != 1:
+        return f"{x.size} values, {np.array2string(x.ravel()[:3], precision=4)}"
+    number = float(x.ravel()[0])
+    return "NaN" if math.isnan(number) else f"{number:.6g}"
 
 
 def size_of(x: Array) -> str:
@@ -157,12 +156,8 @@ def size_of(x: Array) -> str:
 def finite_value(trial: Trial) -> str | None:
     outcome = trial.run("float32")
     if not np.isfinite(outcome.number).all():
-        return f"the value is {_spelled(shown(outcome.number))}"
+        return f"the value is {shown(outcome.number)}"
     return None
-
-
-def _spelled(number: str) -> str:
-    return {"nan": "NaN", "inf": "infinite", "-inf": "minus infinity"}.get(number, number)
 
 
 @claim(

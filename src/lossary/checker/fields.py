@@ -17,6 +17,7 @@ from lossary.checker.claims import (
     first_line,
     near,
     precision,
+    shown,
 )
 from lossary.checker.draws import unreduced_shape
 from lossary.checker.engines import Batch
@@ -226,7 +227,7 @@ def all_ignored(trial: Trial) -> str | Violation | None:
     if outcome.number.shape != trial.subject.run(trial.batch, "float32").number.shape:
         return Violation(f"everything ignored, the result has shape {outcome.number.shape}", nothing)
     if not np.isfinite(outcome.number).all():
-        return Violation(f"everything ignored, it is {outcome.number.ravel()[0]}", nothing)
+        return Violation(f"everything ignored, it is {shown(outcome.number)}", nothing)
     if outcome.gradient is not None and not np.isfinite(outcome.gradient).all():
         return Violation("everything ignored, the gradient is not finite", nothing)
     return None
@@ -258,7 +259,9 @@ def large_image(trial: Trial) -> str | Violation | None:
         return Violation(f"float16 raises {type(error).__name__}: {first_line(error)}", batch, "float16")
     exact = trial.subject.value(batch, "float32")
     if not np.isfinite(value) and np.isfinite(exact):
-        return Violation(f"512 × 512 places in float16 give {value}, in float32 {exact:.4g}", batch, "float16")
+        return Violation(
+            f"512 × 512 places in float16 give {apart(value)[0]}, in float32 {exact:.4g}", batch, "float16"
+        )
     return None
 
 
@@ -342,7 +345,7 @@ def equal_boxes(trial: Trial) -> str | Violation | None:
         equal = Batch(box, box.copy())
         value = trial.subject.value(equal, "float32")
         if not abs(value) <= 1e-3:  # nor is NaN
-            return Violation(f"two equal boxes of side {side:g} cost {value:.4g}", equal)
+            return Violation(f"two equal boxes of side {side:g} cost {apart(value)[0]}", equal)
     return None
 
 
