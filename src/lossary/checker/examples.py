@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lossary.checker.engines import Dtype, Framework
+from lossary.checker.scenes import draw
 from lossary.checker.subject import Trial
 
 Array = np.ndarray[Any, Any]
@@ -144,10 +145,10 @@ def _recipes(x: Array) -> Iterator[tuple[str, Array]]:
         yield f"values = np.broadcast_to({line}, {x.shape}).copy()", np.broadcast_to(small, x.shape)
     for seed in SEEDS:
         line = f"2 * np.random.default_rng({seed}).normal(size=%s).round(2)"
-        yield f"values = {line % (x.shape,)}", 2 * np.random.default_rng(seed).normal(size=x.shape).round(2)
+        yield f"values = {line % (x.shape,)}", 2 * draw(np.random.default_rng(seed), *x.shape)
         if x.ndim > 2:
             size = (x.shape[0], x.shape[-1], *x.shape[1:-1])
-            drawn = np.moveaxis(2 * np.random.default_rng(seed).normal(size=size).round(2), 1, -1)
+            drawn = np.moveaxis(2 * draw(np.random.default_rng(seed), *size), 1, -1)
             yield f"values = np.moveaxis({line % (size,)}, 1, -1)", drawn
 
 

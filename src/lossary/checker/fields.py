@@ -175,8 +175,11 @@ def _ignored(trial: Trial) -> Violation | None:
             trial.subject.value(given)
         except (ValueError, TypeError):
             continue
-        left_out = target == ignored
-        where = {"prediction": _spread(loss, left_out, batch.prediction), **dict.fromkeys(weights, left_out)}
+        left_out: Array = np.asarray(target == ignored)
+        where: dict[str, Array] = {
+            "prediction": _spread(loss, left_out, batch.prediction),
+            **dict.fromkeys(weights, left_out),
+        }
         found = _spoiled(trial.subject, given, where, "ignored")
         if found is not None:
             return found
@@ -206,7 +209,9 @@ def _spoiled(subject: Subject, batch: Batch, where: dict[str, Array], why: str) 
             if not near(after.number, before.number, 1e-5):
                 one, other = apart(float(after.number.sum()), float(before.number.sum()))
                 return Violation(f"{at} it is {one} instead of {other}", poisoned)
-            if before.gradient is not None and not near(after.gradient, before.gradient, 1e-4):
+            if before.gradient is None or after.gradient is None:
+                continue
+            if not near(after.gradient, before.gradient, 1e-4):
                 wrong = "not finite" if not np.isfinite(after.gradient).all() else "another"
                 return Violation(f"{at} the gradient is {wrong}", poisoned)
     return None

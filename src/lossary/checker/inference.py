@@ -130,18 +130,18 @@ def _hints(subject: Subject) -> list[int]:
     owned: dict[str, Any] = dict(getattr(subject.owner, "__dict__", {}))
     owned |= owned.get("_buffers") or {}
     lengths = [x.shape[0] for x in owned.values() if len(getattr(x, "shape", ())) == 1]
-    lengths += [len(x) for x in owned.values() if isinstance(x, (list, tuple))]
+    lengths += [len(x) for x in owned.values() if isinstance(x, (list, tuple))]  # pyright: ignore[reportUnknownArgumentType]
     named = [x for name, x in owned.items() if "class" in name and isinstance(x, int) and not isinstance(x, bool)]
     return [n for n in (*named, *lengths) if 2 <= n <= 10_000]
 
 
 def _recognised(subject: Subject, fits: list[Attempt]) -> Attempt:
-    """The first reading under which the loss is one of the catalogue; else the first. Of one kind only the first is
-    asked: where probabilities and logits both fit, a loss of logits is what is meant."""
+    """The first reading under which the loss is one of the catalogue, by its defaults; else the first. Of one kind only the
+    first is asked: where probabilities and logits both fit, a loss of logits is what is meant."""
     distinct = list({a.convention.kind: a for a in reversed(fits)}.values())
     if len(distinct) > 1:
         for a in sorted(distinct, key=fits.index):
-            if nearest.find(reading(subject, a), a.convention) is not None:
+            if nearest.find(reading(subject, a), a.convention, by_defaults=True) is not None:
                 return a
     return fits[0]
 

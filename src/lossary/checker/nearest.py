@@ -38,24 +38,26 @@ class Match:
         return f"{times}{self.loss!r}{change}, on {self.inputs} random inputs"
 
 
+_FRACTIONS = {n / d: f"{n}/{d}" if d > 1 else str(n) for d in range(64, 0, -1) for n in range(1, 10)}
+
+
 def _fraction(x: float) -> str | None:
     """A factor that somebody may have chosen: a small integer, or one over a small integer, or a ratio of two."""
-    for numerator, denominator in itertools.product(range(1, 10), range(1, 65)):
-        if abs(x - numerator / denominator) < 1e-5 * x:
-            return f"{numerator}/{denominator}" if denominator > 1 else str(numerator)
-    return None
+    near = min(_FRACTIONS, key=lambda value: abs(x - value))
+    return _FRACTIONS[near] if abs(x - near) < 1e-5 * x else None
 
 
-def find(subject: Subject, convention: Convention) -> Match | None:
-    """The loss of the catalogue that the subject equals, the plainest first."""
+def find(subject: Subject, convention: Convention, by_defaults: bool = False) -> Match | None:
+    """The loss of the catalogue that the subject equals, the plainest first; `by_defaults` tries no options."""
     scenes = _scenes(convention, FEW)
     theirs = _values(subject, convention, scenes)
     if theirs is None:
         return None
     proportional: Match | None = None
-    for loss in candidates(convention, subject.name):
-        ours = _ours(loss, convention, scenes)
-        factor = _factor(theirs, ours)
+    for loss in candidates(convention, subject.name, by_defaults):
+        factor = _factor(theirs[:1], _ours(loss, convention, scenes[:1]))  # most are told apart by one input
+        if factor is not None:
+            factor = _factor(theirs, _ours(loss, convention, scenes))
         if factor is None or (factor != 1 and proportional is not None):
             continue
         match = _confirm(subject, convention, loss)
@@ -177,19 +179,20 @@ _ADDITIONS: dict[str, tuple[object, ...]] = {
     "fp_weight": (0.3, 0.7),
     "fn_weight": (0.7, 0.3),
     "delta": (0.5, 2.0),
+    "quantile": (0.1, 0.9),
     "class_axis": (1,),
 }
 """Values that other libraries take by default, tried together beside our own."""
 
 
-def candidates(convention: Convention, name: str) -> Iterator[Loss]:
+def candidates(convention: Convention, name: str, by_defaults: bool = False) -> Iterator[Loss]:
     """Losses of the catalogue for a convention: each by its defaults, then with the options that others choose. Of two
     losses that are one for some options, that of the same name is what its reader expects: it comes first."""
     words = name.lower().replace("_", "")
     plain = [loss for cls in catalogue() for loss in _made(cls, convention)]
     plain.sort(key=lambda loss: type(loss).__name__.lower() not in words)
     yield from plain
-    for loss in plain:
+    for loss in [] if by_defaults else plain:
         known = {name: annotation for name, _, annotation in loss.options()}
         chosen = [name for name in _ADDITIONS if name in known]
         for values in itertools.product(*(_domain(loss, name) for name in chosen)):

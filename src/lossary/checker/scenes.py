@@ -77,7 +77,7 @@ class Scene:
         return bool((answer == self.truth).all())
 
     def wrong(self) -> Scene:
-        """A guess that is as sure as `perfect` and wrong at every place; boxes and values two units off."""
+        """A guess that is as sure as `perfect` and wrong at every place; boxes and values some units off."""
         if self.role in ("sign", "flag", "flag of unlike", "order"):
             return dataclasses.replace(self, guess=self._paired(-1.0))
         if self.kind == "pairs":
@@ -86,7 +86,7 @@ class Scene:
             return dataclasses.replace(self, guess=self._certain((self.truth + 1) % self.classes))
         if self.kind in ("binary", "multilabel"):
             return dataclasses.replace(self, guess=-self._certain(self.truth))
-        away = 2.0 * np.array([1.0, 0, 1, 0]) if self.kind == "boxes" else 2.0
+        away = np.array([2.0, 1, 2, 1]) if self.kind == "boxes" else 2.0
         return dataclasses.replace(self, guess=self.truth + away)
 
     def contradicted(self) -> Scene:
@@ -272,24 +272,26 @@ def random_scene(convention: Convention, seed: int, small: bool = False) -> Scen
     if convention.kind == "boxes":
         return Scene("boxes", _boxes(rng, samples), _boxes(answers, samples))
 
-    def normal(generator: np.random.Generator, *size: int) -> Array:
-        return generator.normal(size=size).round(2)  # so that a case can be read, and pasted as it is
-
     if convention.kind in ("values", "pairs"):
         shape = (samples,) if convention.role == "order" else (samples, features)
-        truth = normal(answers, *shape)
+        truth = draw(answers, *shape)
         near = convention.kind == "pairs" and convention.role != "negative"
-        guess = truth + (1 if near else 2) * normal(rng, *shape)
+        guess = truth + (1 if near else 2) * draw(rng, *shape)
         operand = _operand(convention.role, answers, truth)
         return Scene(convention.kind, guess, truth, operand, convention.role)
     extent = {"classification": (), "segmentation": (height, width), "sequence": (height,)}[convention.task]
     if convention.kind == "multiclass":
         truth = answers.integers(0, classes, size=(samples, *extent))
-        return Scene("multiclass", 2 * normal(rng, samples, classes, *extent), truth)
+        return Scene("multiclass", 2 * draw(rng, samples, classes, *extent), truth)
     shape = (samples, classes, *extent) if convention.kind == "multilabel" else (samples, *extent)
     truth = answers.integers(0, 2, size=shape)
     truth.flat[:2] = (0, 1)  # both answers occur
-    return Scene(convention.kind, 2 * normal(rng, *shape), truth)
+    return Scene(convention.kind, 2 * draw(rng, *shape), truth)
+
+
+def draw(rng: np.random.Generator, *size: int) -> Array:
+    """Ordinary numbers of two digits, so that a case can be read, and pasted as it is."""
+    return np.round(rng.normal(size=size), 2)
 
 
 def _operand(role: Role, rng: np.random.Generator, truth: Array) -> Array | None:
@@ -297,9 +299,9 @@ def _operand(role: Role, rng: np.random.Generator, truth: Array) -> Array | None
     if not role:
         return None
     if role == "variance":
-        return rng.uniform(0.5, 2.0, size=truth.shape).round(2)
+        return 0.5 + np.abs(draw(rng, *truth.shape))
     if role == "negative":
-        return truth + rng.normal(size=truth.shape).round(2)
+        return truth + draw(rng, *truth.shape)
     flags = np.arange(len(truth)) % 2.0
     return flags if role.startswith("flag") else 2 * flags - 1
 
