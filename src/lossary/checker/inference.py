@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from typing import Any
@@ -119,10 +120,21 @@ def _refusal(subject: Subject, attempts: list[Attempt]) -> str:
 def _counted(subject: Subject, wanted: Wanted) -> list[Attempt]:
     """Attempts at the first number of classes, other than three, that makes sense to the loss."""
     for count in dict.fromkeys((*_hints(subject), *COUNTS)):
-        attempts = [attempt(subject, c) for c in wanted.conventions(count)]
+        attempts = [attempt(subject, c) for c in wanted.conventions(count) if _accepts(subject, c)]
         if any(a.fits for a in attempts):
             return attempts
     return []
+
+
+def _accepts(subject: Subject, convention: Convention) -> bool:
+    """Whether a small scene raises nothing."""
+    batch = convention.render(random_scene(convention, 0, small=True))
+    for dtype in ("float64", "float32"):
+        with contextlib.suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            subject.value(batch, dtype)
+            return True
+    return False
 
 
 def _hints(subject: Subject) -> list[int]:
@@ -136,8 +148,8 @@ def _hints(subject: Subject) -> list[int]:
 
 
 def _recognised(subject: Subject, fits: list[Attempt]) -> Attempt:
-    """The first reading under which the loss is one of the catalogue, by its defaults; else the first. Of one kind only the
-    first is asked: where probabilities and logits both fit, a loss of logits is what is meant."""
+    """The first reading under which the loss is one of the catalogue, by its defaults; else the first. Of one kind only
+    the first is asked: where probabilities and logits both fit, a loss of logits is what is meant."""
     distinct = list({a.convention.kind: a for a in reversed(fits)}.values())
     if len(distinct) > 1:
         for a in sorted(distinct, key=fits.index):
