@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from lossary.checker import sandbox
+from lossary.checker import Finding, Report, sandbox
 from lossary.cli import app
 
 COMMAND = [sys.executable, "-c", "from lossary.cli import main; main()", "check"]
@@ -161,9 +161,24 @@ def test_it_holds(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("on", "code"),
-    [("any", 1), ("wrong", 0), ("fragile", 1), ("empty_batch", 1), ("finite_value", 0), ("wrong,empty_batch", 1)],
+    ("on", "named"),
+    [
+        ("any", ["gradient", "empty_batch", "compiles"]),
+        ("slow", ["gradient", "empty_batch"]),
+        ("wrong", ["gradient"]),
+        ("compiles", ["compiles"]),
+        ("wrong,empty_batch", ["gradient", "empty_batch"]),
+        ("finite_value", []),
+    ],
 )
+def test_what_fail_on_names(on: str, named: list[str]) -> None:
+    found = {"gradient": "wrong gradient", "empty_batch": "fragile", "compiles": "style"}
+    findings = tuple(Finding(name, "", "", severity, "", "", "", "") for name, severity in found.items())
+    report = Report("loss", "values", "", findings, (), (), (), 1.0)
+    assert [finding.name for finding in report.failing(on)] == named
+
+
+@pytest.mark.parametrize(("on", "code"), [("any", 1), ("wrong", 0)])
 def test_the_exit_code_is_for_what_fail_on_names(folder: Path, on: str, code: int) -> None:
     done = check(folder, "torch.nn.functional:cross_entropy", "--task", "classification", "--fail-on", on)
     assert done.exit_code == code, (done.stdout, done.stderr)
