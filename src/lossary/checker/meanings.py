@@ -284,7 +284,10 @@ def class_numbers(trial: Trial) -> str | Violation | None:
 
 
 def _has_class_options(trial: Trial) -> bool:
-    """Whether the loss was given numbers by class, which then belong to their numbers."""
+    """Whether the loss was given numbers by class, which then belong to their numbers; one that was made for a number
+    of classes was."""
+    if trial.convention is not None and trial.convention.classes is not None:
+        return True
     like = trial.subject.like
     owner = trial.subject.owner if like is None else like
     values = vars(owner).values() if hasattr(owner, "__dict__") else ()
