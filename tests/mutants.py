@@ -223,6 +223,13 @@ FAULTS = (
     Fault("Lovász slopes of the foreground", "array/torch_native.py", "torch.where(true, -steps, steps)", "steps", "tests/test_torch_native.py -k lovasz"),
     Fault("Lovász skips what is read", "array/torch_native.py", "(~skip).nonzero()", "skip.nonzero()", "tests/test_torch_native.py -k lovasz_skips"),
     # the checker
+    Fault("axes of a scene are of one length", "checker/scenes.py", "lengths = [n for n in (5, 6, 7, 8, 9) if n != classes][:: -1 if seed % 2 else 1]", "lengths = [3, 3, 3, 3]", "tests/checker/test_readings.py -k read_as_one"),
+    Fault("one class more is not tried", "checker/inference.py", "bound = None if more.failure is None else count", "bound = None", "tests/checker/test_readings.py -k classes_is_found"),
+    Fault("NaN at the truth is a refusal", "checker/inference.py", "np.isfinite([value, worst]).all()", "np.isfinite([value, worst, *right]).all()", "tests/checker/test_readings.py -k nan_at_the_truth"),
+    Fault("a mask is taken for a variance", "checker/inference.py", "return value(plain.contradicted()) > least", "return True", "tests/checker/test_readings.py -k a_mask"),
+    Fault("the checker does not poison weights", "checker/fields.py", '"prediction": _spread(loss, ~counted, batch.prediction), **dict.fromkeys(weights, ~counted)', '"prediction": _spread(loss, ~counted, batch.prediction)', "tests/checker/test_claims.py -k poisoned"),
+    Fault("large arrays are written out", "checker/examples.py", "MOST = 64", "MOST = 10**9", "tests/checker/test_examples.py -k meant"),
+    Fault("--fail-on is not heard", "cli/check.py", "if report.failing(fail_on):", "if not report.ok:", "tests/checker/test_cli.py -k fail_on_names"),
     Fault("a claim that is cut short holds", "checker/check.py", "elif time.monotonic() - start > seconds:  # it was cut short", "elif False:", "tests/checker/test_claims.py -k cut_short"),
     Fault("a claim that was not asked holds", "checker/search.py", "            return None\n        self.asked = True", "            self.asked = True\n            return None\n        self.asked = True", "tests/checker/test_claims.py -k is_not_about"),
     Fault("what a loss does not see is not declared", "losses/boxes/distance.py", '    unseen="boxes that do not overlap, whose weight is 0",\n', "", "tests/checker/test_claims.py -k 'finds_nothing and FocalEIoU'"),
