@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from lossary.checker.claims import (
 )
 from lossary.checker.engines import Batch, Dtype, Outcome, tensors, to_numpy, torch_run
 from lossary.checker.subject import Trial
+from lossary.core.families import ClassificationLoss
 
 # --- what a call must not do -----------------------------------------------------------------------------------------
 
@@ -72,6 +74,40 @@ def sums(trial: Trial) -> str | Violation | None:
         given, expected = apart(float(total.number), float(unreduced.sum()))
         words = f'"sum" gives {given}, and the values of "none" add up to {expected}'
         return Violation(words, shows=_by_option() if trial.subject.owner is None else None)
+    return None
+
+
+@claim(
+    "class weights multiply, and only a weighted mean divides by them",
+    "class weights do more than multiply",
+    "wrong value",
+    "a class of weight 0 changes how much the others count",
+    frameworks=EVERYWHERE,
+    examples=3,
+)
+def class_weights(trial: Trial) -> str | None:
+    """The mean is linear in the weights, those of 0 included; a weighted mean does not change with their unit."""
+    loss = trial.subject.like
+    if not trial.subject.ours or not isinstance(loss, ClassificationLoss) or loss.reduction == "none":
+        raise NotAskedError
+    if loss.task == "binary" or not loss.weighs_linearly:
+        raise NotAskedError
+    second = np.linspace(0.5, 2, trial.batch.prediction.shape[loss.class_axis])
+    first = np.where(np.arange(len(second)) % 2, 0.0, second)
+    second = second - first
+
+    def value(weights: Array, reduction: str) -> float:
+        weighed = loss.replace(class_weight=tuple(weights.tolist()), reduction=reduction)
+        return dataclasses.replace(trial.subject, call=weighed, owner=None).value(trial.batch)
+
+    parts, whole = [value(weights, "mean") for weights in (first, second)], value(first + second, "mean")
+    if not near(sum(parts), whole, 2e-5):
+        total, given = apart(sum(parts), whole)
+        return f"two halves of the class weights give {total} together, and all of them {given}"
+    once, twice = (value(unit * (first + second), "weighted_mean") for unit in (1, 2))
+    if not near(once, twice, 2e-5):
+        given, doubled = apart(once, twice)
+        return f"a weighted mean of {given} becomes {doubled} when all class weights are doubled"
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from lossary.array.namespace import Array, Namespace, namespace
 from lossary.core.families.answer import Scored
@@ -26,6 +26,8 @@ class GroupSums(NamedTuple):
 @family
 class BalancedLoss(SigmoidLoss):
     """Binary cross entropies in which each group of places has a factor that depends on the sizes of all groups."""
+
+    weighs_linearly: ClassVar[bool] = False  # class weights are in the sizes too
 
     def values(self, xp: Namespace, x: Scored) -> Array:
         return x.cross_entropy

@@ -172,6 +172,7 @@ class ClassificationLoss(Loss):
 
     reads_probabilities = True  # whether the scores are logits of probabilities (margins are not)
     one_per_class: ClassVar[tuple[str, ...]] = ("class_weight",)  # options that may hold one number per class
+    weighs_linearly: ClassVar[bool] = True  # whether the mean is linear in `class_weight`; not if a ratio holds them
     hard_targets: ClassVar[bool] = False  # whether every place needs one true answer, as what sorts by it does
     reads_between = False  # whether a label may lie between two classes, as a number between two bins does
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import (
@@ -260,6 +260,8 @@ class TopKLoss(LikelihoodLoss):
     >>> round(float(lossary.TopKLoss("multiclass", fraction=0.3)(logits, target)), 4)  # ln 2, the hardest of three
     0.6931
     """
+
+    weighs_linearly: ClassVar[bool] = False  # weights decide which places are the hardest
 
     fraction: float = option(default=0.1, above=0, high=1)
 

@@ -53,6 +53,7 @@ class GeneralizedDiceLoss(RegionLoss):
     """
 
     joins_classes = True
+    weighs_linearly = False
 
     weighting: Literal["square", "simple", "uniform"] = option(default="square")
 
