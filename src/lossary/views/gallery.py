@@ -63,6 +63,8 @@ def variations(loss: Loss) -> list[Loss]:
     >>> [v.gamma for v in variations(lossary.FocalLoss("binary"))]
     [1.0, 2.0, 4.0]
     """
+    if not axes_of(loss):
+        return [loss]
     own = type(loss).__annotations__
     for name, field, annotation in loss.options():
         default = field.default
