@@ -363,6 +363,7 @@ def test_a_gallery_entry(cls: type[Loss]) -> None:
 @pytest.mark.parametrize("cls", [c for c in L.catalogue() if axes_of(typical(c))], ids=lambda cls: cls.__name__)
 def test_no_picture_of_the_gallery_shows_one_curve_twice(cls: type[Loss]) -> None:
     drawn = variations(typical(cls))
+    assert typical(cls) in drawn
     lines = curves(drawn)
     for i, a in enumerate(lines):
         for b in lines[:i]:

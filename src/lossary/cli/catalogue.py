@@ -137,7 +137,7 @@ def _lines(console: Console, found: Sequence[Description]) -> None:
                 if len(names) + len(d.summary) + 2 <= console.width:
                     console.print(names + Text(f"  {d.summary}"))
                 else:
-                    console.print(names, soft_wrap=True)
+                    console.print(names)
                     console.print(Padding(Text(d.summary), (0, 0, 0, 4)))
 
 

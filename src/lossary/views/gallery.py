@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -63,16 +64,18 @@ def variations(loss: Loss) -> list[Loss]:
     >>> [v.gamma for v in variations(lossary.FocalLoss("binary"))]
     [1.0, 2.0, 4.0]
     """
+    if not axes_of(loss):
+        return [loss]
     own = type(loss).__annotations__
     for name, field, annotation in loss.options():
         default = field.default
         if name not in own or options.choices(annotation) or not isinstance(default, float) or not default:
             continue
         domain = field.metadata["domain"]
-        values = [v for v in (default / 2, default, default * 2) if v in domain]
+        values = [v for v in (default, default / 2, default * 2) if v in domain]  # the default first: it stays
         varied = distinct([made for value in values if (made := _replaced(loss, name, value)) is not None])
         if len(varied) > 1:
-            return varied
+            return sorted(varied, key=operator.attrgetter(name))
     return [loss]
 
 
