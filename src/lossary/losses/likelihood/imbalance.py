@@ -205,7 +205,7 @@ class GHMLoss(BalancedLoss):
     [0.133, 0.133, 0.133, 0.4]
     """
 
-    takes_sharded = False
+    takes_sharded = False  # a bin counts the places of all processes
 
     bins: int = option(default=10, low=1)
 
@@ -260,6 +260,8 @@ class TopKLoss(LikelihoodLoss):
     >>> round(float(lossary.TopKLoss("multiclass", fraction=0.3)(logits, target)), 4)  # ln 2, the hardest of three
     0.6931
     """
+
+    takes_sharded = False  # the hardest places are those of all processes
 
     fraction: float = option(default=0.1, above=0, high=1)
 
