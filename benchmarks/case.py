@@ -10,14 +10,20 @@ import torch
 
 from benchmarks.contenders import Call, Contender, Ours
 
-Quantity = Literal["time/native", "time/peer", "saved", "saved beyond", "saved beyond/peer", "peak"]
+Quantity = Literal["time/native", "time/peer", "saved", "saved beyond", "saved beyond/peer", "peak", "operations"]
+
+
+IGNORED = -100
+"""The label of 30 % of the places of inputs of which some are ignored: torch's own default."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
     """Random predictions and targets of a seed, the same for all contenders of a case."""
 
-    kind: Literal["classes", "cosines", "binary", "soft binary", "distributions", "boxes", "features", "elements"]
+    kind: Literal[
+        "classes", "some ignored", "cosines", "binary", "soft binary", "distributions", "boxes", "features", "elements"
+    ]
     shape: tuple[int, ...]  # of the prediction
 
     @property
@@ -32,8 +38,10 @@ class Inputs:
         prediction = torch.randn(shape, generator=generator)
         if self.kind == "cosines":
             prediction = 2 * torch.rand(shape, generator=generator) - 1
-        if self.kind in ("classes", "cosines"):
+        if self.kind in ("classes", "some ignored", "cosines"):
             target = torch.randint(shape[1], (shape[0], *shape[2:]), generator=generator)
+            if self.kind == "some ignored":
+                target[torch.rand(target.shape, generator=generator) < 0.3] = IGNORED
         elif self.kind == "binary":
             target = (torch.rand(shape, generator=generator) < 0.1).long()
         elif self.kind == "soft binary":
@@ -75,6 +83,7 @@ class Case:
     peers: tuple[Call, ...] = ()
     bars: tuple[Bar, ...] = ()
     timed: bool = True  # otherwise only memory is measured
+    calls: int = 1  # in one measurement of time: many, where one is too short for a clock
 
     @property
     def id(self) -> str:

@@ -395,7 +395,3 @@ CASES = (
 
 def find(id: str) -> Case:
     return next(case for case in CASES if case.id == id)
-
-
-def groups() -> list[str]:
-    return list(dict.fromkeys(case.group for case in CASES))

@@ -81,7 +81,7 @@ def overhead(repeats: int, compiled: bool, tick: Callable[[], None]) -> tuple[Ta
         for mode in ("eager", "compiled") if compiled else ("eager",):
             if mode == "compiled":
                 contenders = [(torch.compile(evaluate, fullgraph=True), form) for evaluate, form in contenders]
-            many = [(_often(evaluate), form) for evaluate, form in contenders]
+            many = [(measure.often(evaluate, CALLS_PER_ROUND), form) for evaluate, form in contenders]
             times = list(measure.rounds(many, prediction, repeats, 10.0))
             median = Spread.of([t[0] for t in times]).median / CALLS_PER_ROUND
             against = ratio([t[0] for t in times], [t[1] for t in times]) if native is not None else None
@@ -91,15 +91,3 @@ def overhead(repeats: int, compiled: bool, tick: Callable[[], None]) -> tuple[Ta
         rows.append(row)
         tick()
     return table, rows
-
-
-def _often(evaluate: Evaluate) -> Evaluate:
-    """Many calls as one: all but the last run backward here, the last where the clock stops."""
-
-    def repeated(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        for _ in range(CALLS_PER_ROUND - 1):
-            prediction.grad = None
-            evaluate(prediction, target).backward()
-        return evaluate(prediction, target)
-
-    return repeated

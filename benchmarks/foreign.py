@@ -43,6 +43,7 @@ TEACHES = "a sure and wrong answer still teaches"
 EQUAL_BOXES = "equal boxes cost nothing, at any size"
 SUMS = 'the reduction "sum" gives the sum of what "none" gives'
 PULL = "the gradient pulls every place towards its label"
+UNCOUNTED = "what stands at a place that does not count changes nothing"
 TAKEN = "it takes a prediction and a target"
 """No claim of the checker: it says so of a loss that no kind of input suits."""
 
@@ -86,13 +87,15 @@ LISTED = {
     "peers 4 numerics b": "MONAI's Dice of large images is NaN in float16",
     "peers 4 numerics c": "smp's MCC of large images is NaN in float16",
     "peers 4 syncs": "MONAI's Dice changes its own weight at the first call; other numbers of classes raise afterwards",
+    "faults a": "MONAI's MaskedDiceLoss multiplies by the mask: a NaN outside of it spreads",
+    "faults b": "MONAI's MaskedDiceLoss of labels counts what is outside the mask as background",
     "pains 2a": "torch's MSE broadcasts (N, 1) against (N,)",
     "pains 2b": "MONAI's Dice takes a mask of 0 and 255",
     "pains 6": "Keras' Tversky has alpha and beta exchanged",
     "pains 8": "smp's soft BCE is also divided by the ignored pixels",
 }
 """Faults of these libraries that were seen in a study of their code before there was a checker (`research/peers.md` and
-`research/pains.md`: section and number), in the releases that are installed here."""
+`research/pains.md`: section and number), or from outside (`research/faults.md`), in the releases installed here."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +146,10 @@ LOSSES = (
     _torch("CrossEntropyLoss(ignore_index=255)", "segmentation", known={"peers 3.3b": NOTHING_LEFT}),
     _torch("CrossEntropyLoss(label_smoothing=0.1)", "classification"),
     _torch("BCEWithLogitsLoss", "classification"),
+    _torch("GaussianNLLLoss"),
+    _torch("TripletMarginLoss", "embedding"),
+    _torch("CosineEmbeddingLoss", "embedding"),
+    _torch("MarginRankingLoss(margin=1.0)", "embedding"),
     _vision(
         "generalized_box_iou_loss(reduction='mean')",
         known={"peers 3.8": EQUAL_BOXES, "peers 4.5": "an inverted box is not perfect"},
@@ -190,6 +197,8 @@ LOSSES = (
     _monai("HausdorffDTLoss(softmax=True, to_onehot_y=True)", known={"peers 2c": COMPILES}),
     _monai("ContrastiveLoss(temperature=0.01)", "embedding", known={"peers 4.19": VALUE}),
     _wrapped("masked_dice", ignore_index=255, known={"peers 4.17": IGNORED}),
+    _wrapped("masked_dice_of_logits", ignore_index=255, known={"faults a": UNCOUNTED}),
+    _wrapped("masked_dice_of_classes", ignore_index=255, known={"faults b": IGNORED}),
     _smp("DiceLoss(mode='multiclass')", known={"peers 4 numerics a": LARGE}),
     _smp("DiceLoss(mode='binary')", known={"peers 3.4d": EMPTY_MASK}),
     _smp(
@@ -267,6 +276,7 @@ def _order(foreign: Foreign) -> dict[str, Any]:
         "task": foreign.task,
         "scores": foreign.scores,
         "kind": foreign.kind,
+        "classes": None,
         "framework": "torch",
         "target_first": None,
         "ignore_index": foreign.ignore_index,
@@ -313,7 +323,10 @@ def missed(found: list[tuple[Foreign, checker.Report | str]]) -> list[str]:
 
 def markdown(found: list[tuple[Foreign, checker.Report | str]]) -> str:
     """The findings by loss, then the listed faults."""
-    lines = ["| library | loss | equals | claim | what is | smallest input | listed |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| library | loss | equals | what fails | there | smallest input | listed |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for foreign, report in found:
         head = f"| {foreign.library} | `{_cell(foreign.loss)}` |"
         listed = {claim: number for number, claim in foreign.known.items()}
@@ -327,7 +340,7 @@ def markdown(found: list[tuple[Foreign, checker.Report | str]]) -> str:
             lines.append(f"{head} {equals} | every claim holds | | | |")
         for finding in report.findings:
             number = next((n for claim, n in listed.items() if finding.claim.startswith(claim)), "")
-            claim = f"{_cell(finding.claim)} ({finding.severity})"
+            claim = f"{_cell(finding.fails)} ({finding.severity})"
             lines.append(f"{head} {equals} | {claim} | {_cell(finding.words)} | {_cell(finding.input)} | {number} |")
     lines += ["", "| listed | fault | named by |", "|---|---|---|"]
     for number, claim in sorted((n, c) for foreign, _ in found for n, c in foreign.known.items()):

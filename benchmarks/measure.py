@@ -11,9 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.contenders import Evaluate
 
@@ -100,6 +102,44 @@ def once(evaluate: Evaluate, prediction: torch.Tensor, target: torch.Tensor) -> 
     start = clock()
     evaluate(prediction, target).backward()
     return clock() - start
+
+
+def often(evaluate: Evaluate, calls: int) -> Evaluate:
+    """Many calls as one: all but the last run backward here, the last where the clock stops."""
+
+    def repeated(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        for _ in range(calls - 1):
+            prediction.grad = None
+            evaluate(prediction, target).backward()
+        return evaluate(prediction, target)
+
+    return repeated
+
+
+# --- operations ------------------------------------------------------------------------------------------------------
+
+
+class _Operations(TorchDispatchMode):
+    """Counts what torch computes. A view moves nothing, and on a GPU it starts no kernel, so it does not count."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        aliases = [x.alias_info for x in func._schema.returns]
+        if not any(alias is not None and not alias.is_write for alias in aliases):
+            self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def operations(evaluate: Evaluate, prediction: torch.Tensor, target: torch.Tensor) -> int:
+    """The operations of torch in one forward and backward pass, views aside: what stands for the time of small tensors
+    on a GPU, where each costs a launch."""
+    prediction.grad = None
+    evaluate(prediction, target).backward()  # what is made at the first call is there now
+    prediction.grad = None
+    with _Operations() as counter:
+        evaluate(prediction, target).backward()
+    return counter.count
 
 
 # --- bytes saved for backward ----------------------------------------------------------------------------------------

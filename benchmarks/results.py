@@ -22,6 +22,7 @@ class Result:
     contender: Contender
     value: float
     saved: Saved
+    operations: int | None = None
     times: list[float] = dataclasses.field(default_factory=list)
     peak: float | None = None
 
@@ -67,6 +68,8 @@ class Row:
             return None if least is None else self.ours.saved.beyond / least
         if name == "peak":
             return self.ours.peak
+        if name == "operations":
+            return self.ours.operations
         return self.ours.saved.beyond if name == "saved beyond" else self.ours.saved.total
 
     def verdict(self, bar: Bar) -> bool | None:
@@ -83,10 +86,16 @@ def run(case: Case, repeats: int, seconds: float, with_peak: bool, tick: Callabl
         for contender, (evaluate, form) in zip(case.contenders, contenders, strict=True)
     ]
     if case.timed:
-        for times in measure.rounds(contenders, prediction, repeats, seconds):
+        timed = contenders
+        if case.calls > 1:
+            timed = [(measure.often(evaluate, case.calls), form) for evaluate, form in contenders]
+        for times in measure.rounds(timed, prediction, repeats, seconds):
             for result, time in zip(results, times, strict=True):
-                result.times.append(time)
+                result.times.append(time / case.calls)
             tick()
+    if any(bar.quantity == "operations" for bar in case.bars):
+        for result, (evaluate, form) in zip(results, contenders, strict=True):
+            result.operations = measure.operations(evaluate, prediction, form)
     prediction.grad = None
     barred = any(bar.quantity == "peak" for bar in case.bars)
     for result in results if barred else results[:1]:
@@ -176,6 +185,9 @@ def _bars(row: Row) -> Text:
         text.append("\n" if text else "")
         text.append(word, style)
         text.append(f" {bar.quantity}{'' if value is None else f' {value:.2f}'} ≤ {bar.limit:g}")
+        if bar.quantity == "operations":
+            others = ", ".join(f"{r.contender.name} {r.operations}" for r in row.results[1:])
+            text.append(f" ({others})", "dim")
     return text
 
 
@@ -204,6 +216,7 @@ def as_dict(row: Row) -> dict[str, object]:
                 "seconds": dataclasses.asdict(Spread.of(result.times)) if result.times else None,
                 "saved": dataclasses.asdict(result.saved),
                 "peak": result.peak,
+                "operations": result.operations,
             }
             for result in row.results
         ],

@@ -192,3 +192,36 @@ print(len(kept), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) /
     kept, megabytes = map(float, result.stdout.split())
     assert kept > 20_000
     assert megabytes < 150
+
+
+# pairs near the greatest cost of each loss: a speck beside a long box's end, specks far apart along one axis, two
+# needles across each other, a speck in the corner of a box
+EXTREME = np.array(
+    [
+        [[0, 0, 1e-9, 1e-9], [1, 0, 1 + 1e-9, 1e-9]],
+        [[0, 0, 1e-9, 1e-9], [1, 1e-4, 1 + 1e-18, 1e-4 + 1e-18]],
+        [[0, 0, 1e-9, 1], [1e6, 1e-3, 1e6 + 1, 1e-3 + 1e-9]],
+        [[0, 0, 1, 1e-9], [1e6, 1e6, 1e6 + 1e-9, 1e6 + 1]],
+        [[0, 0, 1, 1], [1 - 1e-9, 1 - 1e-9, 1, 1]],
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        L.GIoULoss(),
+        L.DIoULoss(),
+        L.CIoULoss(),
+        L.EIoULoss(),
+        L.FocalEIoULoss(gamma=0.0),
+        L.CDIoULoss(base="ciou"),
+        L.SIoULoss(theta=1.0),
+        L.WIoULoss(),
+    ],
+    ids=repr,
+)
+def test_the_range_is_reached_and_not_left(loss: L.Loss) -> None:
+    greatest = loss.replace(reduction="none")(EXTREME[:, 0], EXTREME[:, 1]).max()
+    high = loss.facts.span[1]
+    assert 0.998 * high < greatest <= high * (1 + 1e-9)

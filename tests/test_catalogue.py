@@ -13,11 +13,13 @@ import pkgutil
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
 import pytest
+import tensorflow as tf
+import torch
 
 import lossary as L
 from lossary.checker.draws import draw
@@ -121,6 +123,84 @@ def test_a_loss_is_a_static_argument_of_jit() -> None:
         assert run(loss, x, y) == pytest.approx(float(loss(x, y)), rel=1e-6)
 
 
+# --- words for who writes what a loss does not take
+# --------------------------------------------------------------------------------------------------------------
+
+WRONG = [
+    (lambda: L.DiceLoss(), "DiceLoss needs `task`: one of 'binary', 'multilabel', 'multiclass'"),
+    (
+        lambda: L.FocalLoss("multiclass", gama=2),
+        "FocalLoss has no option 'gama'; did you mean 'gamma'\\? it takes task",
+    ),
+    (lambda: L.create("focal", task="binary", gama=2), "FocalLoss has no option 'gama'; did you mean 'gamma'\\?"),
+    (lambda: L.CrossEntropyLoss(weight=[1, 2]), "no option 'weight'; did you mean 'class_weight'\\?"),
+    (lambda: L.BCELoss(weight=[1, 2]), "no option 'weight'; did you mean 'class_weight' or 'pos_weight'\\?"),
+    (lambda: L.L1Loss(weight=2), "no option 'weight'; it takes reduction, empty. Weights of elements are `sample_weig"),
+    (lambda: L.CrossEntropyLoss("multiclass"), "CrossEntropyLoss is always 'multiclass' and has no option `task`"),
+    (lambda: L.HuberLoss(0.5), r"takes its options by name, as in HuberLoss\(delta=…\); got 0.5"),
+    (lambda: L.DiceLoss("binary", task="binary"), "DiceLoss got `task` twice"),
+    (lambda: L.L1Loss().replace(foo=1), "L1Loss has no option 'foo'; it takes reduction, empty"),
+    (lambda: L.from_dict({"loss": "L1Loss", "foo": 1}), "L1Loss has no option 'foo'"),
+    (lambda: L.from_dict(None), "`description` must be a dict, as `to_dict` makes it; got None"),
+    (lambda: L.ScheduledLoss(), "ScheduledLoss needs `terms`"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), WRONG, ids=[message[:40] for _, message in WRONG])
+def test_constructors_say_what_was_meant(make: Callable[[], object], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        make()
+
+
+def test_arrays_of_any_library_are_options() -> None:
+    for weights in (torch.tensor([1.0, 2.0]), jax.numpy.asarray([1.0, 2.0]), tf.constant([1.0, 2.0])):
+        made = L.CrossEntropyLoss(class_weight=weights)
+        assert made.class_weight == (1.0, 2.0)
+        assert all(type(w) is float for w in made.class_weight)
+        assert hash(made)
+    with pytest.raises(TypeError, match="neither learned nor traced"):
+        L.CrossEntropyLoss(class_weight=torch.ones(2, requires_grad=True))
+    with pytest.raises(TypeError, match="neither learned nor traced"):
+        jax.jit(lambda w: L.CrossEntropyLoss(class_weight=w)(np.zeros((1, 2)), np.array([0])))(np.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("name", "cls"),
+    [
+        ("mean_squared_error", L.MSELoss),
+        ("mean_absolute_error", L.L1Loss),
+        ("kl_divergence", L.KLDivLoss),
+        ("nll", L.CrossEntropyLoss),
+        ("weighted_cross_entropy", L.CrossEntropyLoss),
+        ("squared_hinge", L.HingeLoss),
+        ("F-EIoU", L.FocalEIoULoss),
+        ("qfocal", L.QualityFocalLoss),
+        ("BCEWithLogitsLoss", L.BCELoss),
+        ("sigmoid_focal_loss", L.FocalLoss),
+        ("generalized_box_iou_loss", L.GIoULoss),
+        ("UncertaintyWeightedLoss", L.UncertaintyWeightedLoss),
+        ("scheduled", L.ScheduledLoss),
+    ],
+)
+def test_names_that_people_come_with(name: str, cls: type[Loss]) -> None:
+    assert L.find(name) is cls
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("DiceCELoss", r'L.DiceLoss\("multiclass"\) \+ L.CrossEntropyLoss\(\)'),
+        ("log_loss", r"tf.compat.v1.losses.log_loss: L.BCELoss\(from_logits=False\). sklearn"),
+        ("ssim", "not here yet"),
+        ("psnr", "kornia.losses.psnr_loss: |kornia.losses.PSNRLoss: "),
+        ("edit_distance", "lossary.text.edit_distance"),
+    ],
+)
+def test_names_that_are_no_single_loss(name: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        L.find(name)
+
+
 # --- sums
 # --------------------------------------------------------------------------------------------------------------
 
@@ -174,10 +254,39 @@ def test_parts_that_read_alike_share_one_softmax(monkeypatch: pytest.MonkeyPatch
 
 
 def test_import_loads_no_framework() -> None:
-    heavy = ("torch", "jax", "tensorflow", "keras", "matplotlib", "sklearn")
+    heavy = ("torch", "jax", "tensorflow", "keras", "matplotlib", "sklearn", "lossary.checker", "lossary.studies")
     code = f"import sys, lossary, lossary.cli; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
+
+
+def test_submodules_come_when_they_are_named() -> None:
+    for name in ("torch", "text", "information", "studies", "boxes", "checker"):
+        assert getattr(L, name) is importlib.import_module(f"lossary.{name}")
+    assert {"torch", "keras", "text", "information", "studies", "boxes", "checker", "check"} <= set(dir(L))
+    with pytest.raises(AttributeError, match="has no attribute 'nowhere'"):
+        L.nowhere  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("missing", "code", "extra"),
+    [
+        ("torch", "lossary.torch", "torch"),
+        ("keras", "lossary.keras", "keras"),
+        ("sklearn", "lossary.studies.classification_data()", "studies"),
+        ("hypothesis", "lossary.check(lambda p, t: ((p - t) ** 2).mean())", "check"),
+        ("edt", "lossary.distance_map(np.eye(3))", "segmentation"),
+        ("rapidfuzz", "lossary.text.edit_distance('a', 'b')", "text"),
+        ("matplotlib", "from lossary.views.plots import plot; plot([lossary.L1Loss()])", "studies"),
+    ],
+)
+def test_a_missing_extra_is_named(missing: str, code: str, extra: str) -> None:
+    program = (
+        f"import sys, numpy as np; sys.modules[{missing!r}] = None; import lossary\n"
+        f"try: {code}\nexcept ImportError as error: print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert f'{missing}: pip install "lossary[{extra}]"' in said
 
 
 def test_losses_import_no_framework() -> None:

@@ -69,8 +69,7 @@ def test_list_json_holds_every_loss() -> None:
     [
         (["--family", "box"], "CIoULoss", "L1Loss"),
         (["--task", "binary"], "BCELoss", "CrossEntropyLoss"),
-        (["--survey", "S3"], "DiceLoss", "L1Loss"),
-        (["--survey", "S3", "--task", "multilabel"], "TverskyLoss", "LovaszSoftmaxLoss"),
+        (["--family", "region", "--task", "multilabel"], "TverskyLoss", "LovaszSoftmaxLoss"),
     ],
 )
 def test_list_filters(filters: list[str], inside: str, outside: str) -> None:
@@ -103,6 +102,56 @@ def test_show_reads_as_text() -> None:
 def test_show_json_has_no_infinity() -> None:
     shown = json.loads(succeed("show", "l1", "--json"), parse_constant=pytest.fail)
     assert shown["range"] == [0.0, None]
+
+
+# --- names of other libraries, and narrow terminals -------------------------------------------------------------------
+
+
+def test_show_answers_for_other_libraries() -> None:
+    text = succeed("show", "monai.losses.DiceCELoss")
+    assert "monai.losses.DiceCELoss(softmax=True, to_onehot_y=True)(z, labels[:, None])" in text
+    assert '(L.DiceLoss("multiclass") + L.CrossEntropyLoss())(z, labels)' in text
+    squared = succeed("show", "tf.keras.losses.SquaredHinge")
+    assert 'L.HingeLoss("binary", power=2)(z, signs)' in squared
+    assert "Vapnik" in squared, "the loss of ours follows"
+    assert "not here yet" in succeed("show", "kornia.losses.SSIMLoss")
+    shown = json.loads(succeed("show", "torch.nn.NLLLoss", "--json"))
+    assert shown["name"] == "CrossEntropyLoss"
+    assert shown["elsewhere_calls"][0]["ours"] == "L.CrossEntropyLoss()"
+
+
+@pytest.mark.parametrize("name", ["SumLoss", "OutputLoss", "ScheduledLoss", "UncertaintyWeightedLoss"])
+def test_show_losses_of_losses(name: str) -> None:
+    assert name in succeed("show", name)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_list_is_legible_at_any_width(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No name broken, no column of a few letters, few lines."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = succeed("list").splitlines()
+    words = [line.split() for line in lines]
+    for cls in lossary.catalogue():
+        assert any(w[:2] == [cls.__name__, cls.short_name()] for w in words)
+    assert len(lines) <= (320 if width == 60 else 250)
+    assert max(len(line.rstrip()) for line in lines) <= max(width, 80)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+@pytest.mark.parametrize("name", ["focal", "distance_penalized_cross_entropy", "structural_similarity", "ctc"])
+def test_show_is_legible_at_any_width(name: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = succeed("show", name).splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= width
+    for option, _, _ in lossary.find(name).options():
+        assert any(line.split()[:1] == [option] for line in lines), f"{option} is broken"
+    # a column of a few letters would make a word a line
+    assert len(lines) < 12_000 / min(width, 120)
+
+
+def test_python_m_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "lossary", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"lossary {lossary.__version__}\n"
 
 
 # --- plot: reading the command line -----------------------------------------------------------------------------------
@@ -173,7 +222,7 @@ def test_plot_json_draws_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 WRONG = [
     (["list", "--family", "boxes"], ["--family", "box, ", "'boxes'"]),
     (["list", "--task", "regression"], ["--task", "binary, multilabel, multiclass", "'regression'"]),
-    (["list", "--survey", "S9"], ["--survey", "S0, S1, S2, S3, S4", "'S9'"]),
+    (["show", "nllx"], ["'nllx'", "torch.nn.NLLLoss"]),
     (["show", "fokal"], ["'fokal'", "focal"]),
     (["show", "zzzz"], ["'zzzz'", "lossary list"]),
     (["plot", "fokal"], ["'fokal'", "focal"]),
@@ -245,7 +294,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     result = run("plot", "l1")
     assert result.exit_code == 2
-    assert "pip install 'lossary[studies]'" in result.stderr
+    assert 'pip install "lossary[studies]"' in result.stderr
 
 
 def test_traceback_on_request() -> None:

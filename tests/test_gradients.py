@@ -27,7 +27,7 @@ from lossary.core.families import (
 from lossary.core.families.box import PairLoss
 from lossary.core.loss import Loss
 from references import evaluate
-from variants import defaults, everything
+from variants import defaults, everything, make, tasks
 
 ALL = everything()
 DEFAULTS = defaults()
@@ -265,3 +265,26 @@ def test_kinks_stand_in_primitives() -> None:
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node.value).endswith("xp"):
                     pytest.fail(f"{file}:{node.lineno}: {ast.unparse(node)}; take it from lossary.array.primitives")
+
+
+# --- at impossible answers --------------------------------------------------------------------------------------------
+
+FADING = [make(cls, task) for cls in (lossary.FocalLoss, lossary.ClassBalancedLoss) for task in tasks(cls)]
+FADING += [lossary.FocalLoss("multiclass", gamma=0.5), lossary.CrossEntropyLoss()]
+
+
+@pytest.mark.parametrize("framework", RUN)
+@pytest.mark.parametrize("loss", FADING, ids=repr)
+def test_an_impossible_truth_costs_infinity_and_has_a_gradient(loss: Loss, framework: str) -> None:
+    """A logit of -inf at the true class: the formula's limit, and no NaN beside it."""
+    batch = draw(loss)
+    place = (0, 0, 0)
+    if loss.task == "multiclass":
+        place = (0, int(batch.target[0, 0]), 0)
+    else:
+        batch.target[place] = 1
+    batch.prediction[place] = -np.inf
+    value, gradient = RUN[framework](loss, batch, "float32")
+    assert np.isposinf(to_numpy(value))
+    assert np.isfinite(gradient).all()
+    assert gradient[place] < 0

@@ -358,3 +358,25 @@ def test_a_gallery_entry(cls: type[Loss]) -> None:
     assert f"$$\n{described.formulas[0]}\n$$" in text
     for option_ in described.options:
         assert not option_.own or f"| `{option_.name}` |" in text
+
+
+@pytest.mark.parametrize("cls", [c for c in L.catalogue() if axes_of(typical(c))], ids=lambda cls: cls.__name__)
+def test_no_picture_of_the_gallery_shows_one_curve_twice(cls: type[Loss]) -> None:
+    drawn = variations(typical(cls))
+    lines = curves(drawn)
+    for i, a in enumerate(lines):
+        for b in lines[:i]:
+            at = np.linspace(max(a.x[0], b.x[0]), min(a.x[-1], b.x[-1]), 1001)
+            apart = np.nanmax(np.abs(np.interp(at, a.x, a.value) - np.interp(at, b.x, b.value)))
+            height = np.nanmax([*a.value, *b.value]) - np.nanmin([*a.value, *b.value])
+            assert apart > 5e-4 * height, f"{a.loss} and {b.loss} coincide"
+
+
+def test_pages_hold_no_placeholder_and_their_links_lead_somewhere() -> None:
+    for path in DOCS.glob("*.md"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"^(TABLE|TODO|TBD|FIXME|XXX)\b", text, re.MULTILINE), path
+        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+        for anchor in re.findall(r"\]\(#([^)]*)\)", text):
+            assert anchor in anchors, f"{path.name} has no heading #{anchor}"

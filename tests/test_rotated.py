@@ -14,6 +14,7 @@ from lossary.checker.draws import generator
 LOSSES = (
     L.GWDLoss(reduction="none"),
     L.KLDBoxLoss(reduction="none"),
+    L.KLDBoxLoss(reverse=True, reduction="none"),
     L.ProbIoULoss(reduction="none"),
     L.ProbIoULoss(form="bhattacharyya", reduction="none"),
 )
@@ -153,3 +154,14 @@ def test_a_negative_side_is_named() -> None:
         L.ProbIoULoss()(boxes[:, [0, 0]], boxes)
     with pytest.raises(ValueError, match="five numbers"):
         L.GWDLoss()(boxes[..., :4], boxes[..., :4])
+
+
+def test_direction_of_the_divergence() -> None:
+    """mmrotate's `kld_loss` is KL(target ‖ prediction): .2164 for this pair (`fun="log1p", tau=1, sqrt=False`, by hand:
+    D = (1/4 - 1 + ln 4)/2); ours is the other direction, and `reverse` gives the first."""
+    wide, box = np.array([[0.0, 0, 8, 2, 0.3]]), np.array([[0.0, 0, 4, 2, 0.3]])
+    back, there = (1 / 4 - 1 + math.log(4)) / 2, (4 - 1 - math.log(4)) / 2
+    assert L.KLDBoxLoss(reverse=True)(wide, box) == pytest.approx(1 - 1 / (1 + math.log1p(back)))
+    assert L.KLDBoxLoss()(wide, box) == pytest.approx(1 - 1 / (1 + math.log1p(there)))
+    both = L.KLDBoxLoss() + L.KLDBoxLoss(reverse=True)  # a sum shares no batch between the two
+    assert both(wide, box) == pytest.approx(L.KLDBoxLoss()(wide, box) + L.KLDBoxLoss(reverse=True)(wide, box))

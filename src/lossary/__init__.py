@@ -1,4 +1,4 @@
-"""Lossary: every deep-learning loss, defined once, exact and stable, for PyTorch, JAX, TensorFlow/Keras and NumPy.
+"""Lossary: deep-learning losses, each defined once, exact and stable, for PyTorch, JAX, TensorFlow/Keras and NumPy.
 
 >>> import numpy as np, lossary as L
 >>> loss = L.FocalLoss("multiclass", gamma=2.0)
@@ -6,8 +6,12 @@
 0.3518
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from lossary import boxes
-from lossary.checker import check
 from lossary.core.catalogue import catalogue, create, find, from_dict
 from lossary.core.compound import OutputLoss, ScheduledLoss, SumLoss, UncertaintyWeightedLoss
 from lossary.core.contract import checked
@@ -115,7 +119,32 @@ from lossary.losses.regression import (
 from lossary.losses.sequence import CTCLoss, ExpectedEditDistanceLoss, RNNTLoss
 from lossary.losses.structure import ClDiceLoss, StructuralSimilarityLoss
 
+if TYPE_CHECKING:
+    from lossary import checker as checker
+    from lossary import information as information
+    from lossary import keras as keras
+    from lossary import studies as studies
+    from lossary import text as text
+    from lossary import torch as torch
+    from lossary.checker import check
+
 __version__ = "0.1.0"
+
+_LAZY = ("checker", "information", "keras", "studies", "text", "torch")
+"""Modules that are imported when they are first named, because they need what `import lossary` does not."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return importlib.import_module(f"lossary.{name}")
+    if name == "check":
+        return importlib.import_module("lossary.checker").check
+    raise AttributeError(f"module 'lossary' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, "check"})
+
 
 __all__ = [
     "AdaptiveWingLoss",

@@ -18,6 +18,7 @@ from typing import Any, cast
 import numpy as np
 
 from lossary.array.namespace import Array, is_array, to_numpy
+from lossary.core.extras import needed
 
 Tokens = Sequence[Hashable]
 
@@ -140,10 +141,8 @@ def _words(text: Any) -> list[Tokens]:
 
 
 def _distance(hypothesis: Tokens, truth: Tokens) -> int:
-    try:
+    with needed("edit distances", "text"):
         from rapidfuzz.distance import Levenshtein
-    except ImportError as error:
-        raise ImportError("edit distances are computed by rapidfuzz: pip install 'lossary[text]'") from error
     return Levenshtein.distance(hypothesis, truth)
 
 

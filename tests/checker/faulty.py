@@ -252,7 +252,7 @@ def ignored_in_one_sum_only(logits, target):
     return 1 - (2 * (p * t * mask).sum() + 1) / (p.sum() + t.sum() + 1)
 
 
-@planted("a NaN at an ignored place stays there", task="segmentation", ignore_index=255)
+@planted("what stands at a place that does not count changes nothing", task="segmentation", ignore_index=255)
 def multiplied_by_the_mask(logits, target):
     mask = (target != 255).to(logits.dtype)
     value = F.cross_entropy(logits, target * (target != 255), reduction="none")
@@ -359,3 +359,44 @@ def selects_by_a_mask(prediction, target):
 @planted("labels keep their digits", task="classification")
 def labels_cast_to_the_scores(logits, target):
     return F.cross_entropy(logits.float(), target.to(logits.dtype).long())
+
+
+# --- what the readings and the newer claims find ---------------------------------------------------------------------
+
+
+@planted("every place that is not ignored has an influence", task="regression")
+def first_column_is_forgotten(prediction, target):
+    return (prediction - target)[:, 1:].square().sum() / max(len(prediction), 1)
+
+
+@planted("every place that is not ignored has an influence", task="sequence")
+def shifted_against_its_labels(logits, target):
+    """A language model's loss, on labels that are shifted already."""
+    return F.cross_entropy(logits[:, :, :-1], target[:, :-1])
+
+
+@planted("the value is finite", task="boxes")
+def nan_at_equal_boxes(prediction, target):
+    """Nothing divided by nothing where both boxes are one."""
+    distance = (prediction - target).square().sum(-1)
+    return (distance / distance.sqrt()).mean()
+
+
+@planted("the value is finite")
+def nan_at_equal_values(prediction, target):
+    """As before, and nobody says that it is a regression."""
+    distance = (prediction - target).square()
+    return (distance / distance.sqrt()).mean()
+
+
+@planted("the gradient is finite", task="embedding")
+def root_of_a_distance(anchor, positive, negative):
+    """A triplet loss whose distance has no slope at 0."""
+    near, far = ((anchor - other).square().sum(-1).sqrt() for other in (positive, negative))
+    return F.relu(near - far + 1).mean()
+
+
+@planted("the value is finite", task="regression")
+def variance_by_its_logarithm(prediction, target, variance):
+    """Takes the third argument for a variance, and divides by it."""
+    return (0.5 * (variance.log() + (prediction - target) ** 2 / (variance - 0.25))).mean()

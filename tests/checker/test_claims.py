@@ -10,12 +10,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
 
 import lossary
 from lossary.checker.calls import adds_up, compiles
 from lossary.checker.claims import CLAIMS, Claim, NotAskedError, Regime, finite_gradient, finite_value, in_range
 from lossary.checker.draws import draw
 from lossary.checker.engines import Batch, Framework
+from lossary.checker.fields import uncounted
 from lossary.checker.inference import declared
 from lossary.checker.search import Scenes
 from lossary.checker.subject import Subject, Trial
@@ -82,6 +84,20 @@ def test_a_value_out_of_its_range_is_seen() -> None:
     assert violation is not None
     assert violation.words == "it is -0.75, and its range is from 0 to inf"
     assert in_range(Trial(dataclasses.replace(shifted, call=lossary.MSELoss()), batch)) is None
+
+
+def _multiplied(prediction, target, mask=None, sample_weight=None):
+    """Leaves places out of prediction and target, and multiplies their weights by 0."""
+    error = torch.where(mask, prediction - target, 0).abs()
+    weight = torch.ones_like(error) if sample_weight is None else sample_weight
+    return (error * weight * mask).sum() / mask.sum()
+
+
+def test_weights_are_poisoned_where_nothing_counts() -> None:
+    loss, batch = lossary.L1Loss(), draw(lossary.L1Loss())
+    violation = uncounted(Trial(Subject(_multiplied, "torch", "loss", like=loss, ours=True), batch))
+    assert violation is not None
+    assert violation.words.startswith("with NaN in `sample_weight` at the masked places it is NaN")
 
 
 class _Forgetful(lossary.MSELoss):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from lossary.checker import sandbox
+from lossary.checker import Finding, Report, sandbox
 from lossary.cli import app
 
 COMMAND = [sys.executable, "-c", "from lossary.cli import main; main()", "check"]
@@ -126,6 +126,7 @@ def check(folder: Path, *arguments: str) -> Result:
         (["mine:fine", "--task", "poetry"], "--task must be one of"),
         (["mine:fine", "--scores", "odds"], "--scores must be one of"),
         (["mine:fine", "--framework", "caffe"], "--framework must be one of"),
+        (["mine:fine", "--fail-on", "poetry"], "--fail-on takes any, slow, fragile, wrong and names of claims"),
         (["mine:fine", "--html", "no_such_folder/report.html"], "no_such_folder"),
     ],
     ids=lambda x: " ".join(x) if isinstance(x, list) else "",
@@ -159,6 +160,52 @@ def test_it_holds(folder: Path) -> None:
     assert "claims hold" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("on", "named"),
+    [
+        ("any", ["gradient", "empty_batch", "compiles"]),
+        ("slow", ["gradient", "empty_batch"]),
+        ("wrong", ["gradient"]),
+        ("compiles", ["compiles"]),
+        ("wrong,empty_batch", ["gradient", "empty_batch"]),
+        ("finite_value", []),
+    ],
+)
+def test_what_fail_on_names(on: str, named: list[str]) -> None:
+    found = {"gradient": "wrong gradient", "empty_batch": "fragile", "compiles": "style"}
+    findings = tuple(Finding(name, "", "", severity, "", "", "", "") for name, severity in found.items())
+    report = Report("loss", "values", "", findings, (), (), (), 1.0)
+    assert [finding.name for finding in report.failing(on)] == named
+
+
+@pytest.mark.parametrize(("on", "code"), [("any", 1), ("wrong", 0)])
+def test_the_exit_code_is_for_what_fail_on_names(folder: Path, on: str, code: int) -> None:
+    done = check(folder, "torch.nn.functional:cross_entropy", "--task", "classification", "--fail-on", on)
+    assert done.exit_code == code, (done.stdout, done.stderr)
+    assert "an empty batch gives no finite number" in done.stdout  # it is shown all the same
+
+
+def test_the_number_of_classes_is_an_option(folder: Path) -> None:
+    (folder / "weighted.py").write_text(
+        "import torch\n\ndef loss(logits, target):\n"
+        "    weight = torch.ones(37, dtype=logits.dtype)\n"
+        "    return torch.nn.functional.cross_entropy(logits, target, weight=weight)\n"
+    )
+    done = check(folder, "weighted:loss", "--task", "classification", "--classes", "37", "--fail-on", "wrong")
+    assert done.exit_code == 0, (done.stdout, done.stderr)
+    assert "It equals CrossEntropyLoss()" in done.stdout
+
+
+def test_the_printed_code_is_pasted_as_it_stands(folder: Path) -> None:
+    """Between its rule and the next, at 80 columns: not indented, no line broken."""
+    done = check(folder, "mine:signed", "--task", "regression")
+    _, _, text = done.stdout.partition("1 truth_is_best ")
+    shown = text.partition("\n")[2].partition("2 ")[0]
+    ran = subprocess.run([sys.executable, "-c", shown], cwd=folder, capture_output=True, text=True, timeout=90)
+    assert ran.returncode == 0, (shown, ran.stderr)
+    assert "tensor(" in ran.stdout
+
+
 def test_findings_in_every_form(folder: Path) -> None:
     done = check(folder, "mine:signed", "--task", "regression", "--json", "--html", "report.html")
     assert done.exit_code == 1, done.stderr
@@ -166,7 +213,8 @@ def test_findings_in_every_form(folder: Path) -> None:
     failed = {finding["claim"] for finding in report["findings"]}
     assert "no guess is better than the truth" in failed
     page = (folder / "report.html").read_text()
-    assert all(claim in page for claim in failed)
+    assert failed
+    assert all(finding["fails"] in page for finding in report["findings"])
 
 
 def test_the_code_of_a_finding_runs_and_shows_it(folder: Path) -> None:

@@ -56,7 +56,7 @@ def _(loss: Any, a: list[mpf], b: list[mpf]) -> mpf:
 
 @formula(lossary.KLDBoxLoss)
 def _(loss: Any, a: list[mpf], b: list[mpf]) -> mpf:
-    first, second = (covariance(box, mpf(1) / 4, least_side(a, b)) for box in (a, b))
+    first, second = (covariance(box, mpf(1) / 4, least_side(a, b)) for box in ((b, a) if loss.reverse else (a, b)))
     inverse = second**-1
     logs = mpmath.log(mpmath.det(second) / mpmath.det(first))
     return bounded(loss, (between(a, b, inverse) + trace(inverse * first) + logs) / 2 - 1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -234,16 +237,54 @@ def test_wrong_input_is_refused_before_training(changes: dict[str, Any], told: s
     assert "\n" not in str(caught.value)
 
 
-def test_intervals_are_those_of_a_paired_t_test() -> None:
-    from scipy.stats import ttest_rel
+def test_a_full_disk_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fills up while the page is written: what was there stays, or nothing, and the error names the file."""
+    from lossary.studies import files
 
-    comparison = studies.compare({"a": F.cross_entropy, "b": one}, **{**TINY, "seeds": 4, "epochs": 1})
-    values = {"a": [0.6, 0.7, 0.65, 0.62], "b": [0.5, 0.66, 0.52, 0.55]}
-    for run in comparison.runs:
-        run.test["miou"] = values[run.loss][run.seed]
-    (gap,) = summary.differences(comparison)
-    expected = ttest_rel(values["b"], values["a"])
-    interval = expected.confidence_interval(0.95)
-    assert (gap.loss, gap.low, gap.high) == ("b", pytest.approx(interval.low), pytest.approx(interval.high))
-    assert gap.clear == (expected.pvalue < 0.05)
-    assert "b (-0.085)" in " ".join(summary.findings(comparison))
+    studies.compare("cross_entropy", **{**TINY, "epochs": 1, "seeds": 1}, out=tmp_path)
+    whole = (tmp_path / FILE).read_text()
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    for path in (tmp_path / FILE, tmp_path / "new.html"):
+        with pytest.raises(OSError, match="No space left on device; it was not written") as caught:
+            files.write_whole(path, "x" * 100_000)
+        assert caught.value.filename == str(path)
+    assert (tmp_path / FILE).read_text() == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == [REPORT, FILE]
+
+
+def test_one_folder_holds_one_comparison_at_a_time(tmp_path: Path) -> None:
+    calls = 0
+
+    def second(prediction: Tensor, target: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            with pytest.raises(
+                InputError, match=f"another run is writing to {tmp_path}; wait until it ends, or choose"
+            ):
+                studies.compare("cross_entropy", **TINY, out=tmp_path)
+        return F.cross_entropy(prediction, target)
+
+    assert studies.compare({"second": second}, **TINY, out=tmp_path).complete
+    assert calls > 3
+    # a run that was killed leaves no lock behind: the system drops it with the process
+    code = "import os, sys; from pathlib import Path; from lossary.studies.files import only_here\n"
+    code += "with only_here(Path(sys.argv[1])): os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 9
+    assert studies.compare({"again": F.cross_entropy}, **TINY, out=tmp_path).complete
+    assert sorted(path.name for path in tmp_path.iterdir()) == [REPORT, FILE]
+
+
+def test_a_model_of_too_many_classes_is_refused_before_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lossary.studies import memory
+
+    monkeypatch.setattr(memory, "free", lambda: 2**20)
+    told = (
+        r"a model of 6 classes, whose output has 6 × 48 × 48 numbers .* needs about 1.33 MiB of memory, and 1 MiB are"
+    )
+    with pytest.raises(InputError, match=told):
+        studies.compare([one], **TINY)

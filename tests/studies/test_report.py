@@ -6,10 +6,13 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from torch.nn import functional as F
 
 from lossary import studies
 from lossary.studies.comparison import REPORT
+from lossary.views.report import page as page_of
 
 LOSSES = ["cross_entropy", "dice+0.5*cross_entropy", "focal:gamma=1"]
 
@@ -78,9 +81,24 @@ def test_pictures_are_there(page: str) -> None:
     assert page.count("data:image/png") >= 4
 
 
-def test_text_of_a_user_is_escaped(tmp_path: Path) -> None:
-    from torch.nn import functional as F
+def test_green_is_what_cannot_be_told_from_the_best() -> None:
+    """And a column that tells nothing has none; every column has a verdict, and the headline comes first."""
+    data = studies.segmentation_data(train=4, validation=2, test=2)
+    found = studies.compare(dict.fromkeys("abc", F.cross_entropy), data=data, epochs=1, seeds=5, threads=1)
+    rng = np.random.default_rng(0)
+    for run in found.runs:
+        run.test = {name: float(rng.normal()) for name in run.test}
+        run.test["dice"] += 40 * (run.loss != "b")
+    text = page_of(found, [])
+    rows = re.findall(r'<th scope="row">.*?</tr>', text, re.DOTALL)
+    marks = {re.findall(r"<span>(\w)</span>", row)[0]: row.count('class="best"') for row in rows}
+    assert marks == {"a": 1, "b": 0, "c": 1}
+    assert text.count("nothing told") == len(found.metrics) - 1
+    assert "Nothing can be told in mIoU with 5 seeds." in text.partition("</ul>\n\n<h2>")[0]
+    assert "a is better than b" in text
 
+
+def test_text_of_a_user_is_escaped(tmp_path: Path) -> None:
     data = studies.segmentation_data(train=4, validation=2, test=2)
     studies.compare({"<script>x</script>": F.cross_entropy}, data=data, epochs=1, seeds=1, threads=1, out=tmp_path)
     page = (tmp_path / REPORT).read_text(encoding="utf-8")

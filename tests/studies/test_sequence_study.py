@@ -119,7 +119,8 @@ def test_outliers_on_one_page(tmp_path: Path) -> None:
     found = compare_outliers((0, 0.2), "mse,l1", epochs=6, seeds=1, out=tmp_path)
     errors = found.errors()
     assert errors["mse"][1].mean > errors["l1"][1].mean
-    assert "highest: mse" in found.findings()[0]
+    assert found.findings()[0].startswith("Nothing can be told: one seed")
+    assert "highest: mse" in found.findings()[1]
     page = (tmp_path / "report.html").read_text()
     assert 'href="outliers-0.2/report.html"' in page
     assert "<td>950.5</td><td>1000.0</td>" in page
@@ -146,8 +147,24 @@ def test_regression_as_json(tmp_path: Path) -> None:
         (
             regression,
             {"features": np.zeros((5, 2)), "targets": np.full(5, np.nan)},
-            "`targets` must hold finite numbers",
+            r"`targets` must be finite; got nan at \[0\]",
         ),
+        (regression, {"features": np.zeros((5, 2)), "targets": np.full(5, 3.0)}, "every number in `targets` is 3;"),
+        (
+            sequence,
+            {"images": np.zeros((5, 8, 8)), "labels": np.full((5, 3), -1)},
+            "every label in `labels` is -1, which stands for none: no strip says anything",
+        ),
+        (
+            sequence,
+            {
+                "images": np.zeros((5, 8, 8)),
+                "labels": np.array([[0], [1], [1], [-1], [0]]),
+                "split": np.array([0, 0, 1, 2, 1]),
+            },
+            "every label of the test part is -1",
+        ),
+        (sequence, {"images": np.zeros((5, 8, 8)), "labels": np.full((5, 3), 2)}, "holds one class only, 2"),
         (sequence, {"images": np.zeros((5, 8, 8))}, "has no array 'labels'"),
         (sequence, {"images": np.zeros((5, 8, 8)), "labels": np.zeros(5, int)}, r"`labels` must be integers \(N, S\)"),
         (sequence, {"images": np.zeros((5, 8, 8)), "labels": np.array([[-1, 0]] * 5)}, "only behind the last"),

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +125,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ),
     ({"masks": VOID}, "runs up to 255 but has no label 2"),
     ({"masks": np.zeros((20, 8, 8), int)}, "one class only"),
+    ({"masks": np.ones((20, 8, 8), int), "classes": np.array(["a", "b"])}, "holds one class only, 1"),
+    ({"masks": np.where(good()["masks"] == 2, 2**63 + 1, good()["masks"]).astype(np.uint64)}, "has no label 2"),
+    ({"images": np.full((20, 8, 8), 1e300)}, r"must be finite; got 1e\+300, beyond what float32 holds,"),
     ({"classes": np.array("a")}, "`classes` must list"),
     ({"split": np.array([0, 1, 2])}, r"`split` must have shape \(20,\)"),
     ({"split": np.array(["train"] * 19 + ["tset"])}, "got 'tset'"),
@@ -138,11 +146,124 @@ def test_wrong_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no file"):
         load(tmp_path / "none.npz", dense=True)
     (tmp_path / "text.npz").write_text("no archive")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(
+        InputError, match=r"is text, such as a CSV, and not an .npz file; .*numpy.savez\('own.npz', images"
+    ):
         load(tmp_path / "text.npz", dense=True)
+    (tmp_path / "bytes.npz").write_bytes(bytes(range(256)))
+    with pytest.raises(InputError, match=r"cannot be read: it is no \.npz file"):
+        load(tmp_path / "bytes.npz", dense=True)
+    (tmp_path / "cut.npz").write_bytes(save(tmp_path, **good()).read_bytes()[:500])
+    with pytest.raises(InputError, match=r"cannot be read as an \.npz file of plain arrays"):
+        load(tmp_path / "cut.npz", dense=True)
+    with pytest.raises(InputError, match="is a folder"):
+        load(tmp_path, dense=True)
     np.save(tmp_path / "one.npy", np.zeros(3))
     with pytest.raises(InputError, match="single array"):
         load(tmp_path / "one.npy", dense=True)
-    np.savez(tmp_path / "objects.npz", images=np.array([{}], dtype=object))
-    with pytest.raises(InputError, match="cannot be read"):
+    np.savez(tmp_path / "objects.npz", images=np.array([{}], dtype=object), masks=np.zeros(1))
+    with pytest.raises(InputError, match="holds Python objects, which are not read, for they can run code"):
         load(tmp_path / "objects.npz", dense=True)
+
+
+def test_a_table_is_told_what_to_do(tmp_path: Path) -> None:
+    """The line that is told does it."""
+    from lossary.studies import regression
+
+    rows = np.random.default_rng(0).normal(size=(20, 3))
+    np.savetxt(tmp_path / "mine.csv", rows, delimiter=",", header="a,b,target", comments="")
+    with pytest.raises(InputError, match="is text, such as a CSV") as caught:
+        regression.STUDY.load(tmp_path / "mine.csv")
+    told = str(caught.value)
+    assert "pickle" not in told
+    assert "\n" not in told
+    code = told.partition("convert it: ")[2]
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    data = regression.STUDY.load(tmp_path / "mine.npz")
+    assert isinstance(data.train, Split)
+    assert len(data.train) == 12
+
+
+def header(shape: tuple[int, ...], dtype: str = "<f8") -> bytes:
+    """An array of that shape, without its numbers."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+def absurd(folder: Path) -> dict[str, tuple[str, Path, str]]:
+    """By name: the study, a file that asks for far more memory than it has bytes, and what must be told."""
+    images, labels = np.zeros((20, 8, 8), np.float32), np.arange(20) % 2
+    labels_of_a_billion = np.where(labels == 1, 10**9, 0)
+    names = np.array([f"n{k}" for k in range(200_000)])
+    arrays: dict[str, tuple[str, dict[str, Any], str]] = {
+        "label": ("classification", {"images": images, "labels": labels_of_a_billion}, "but has no label 1;"),
+        "label in a mask": (
+            "segmentation",
+            {"images": images, "masks": np.broadcast_to(labels_of_a_billion[:, None, None], images.shape)},
+            "but has no label 1;",
+        ),
+        "label on a strip": (
+            "sequence",
+            {"images": images, "labels": labels_of_a_billion[:, None]},
+            "but has no label 1;",
+        ),
+        "names": (
+            "classification",
+            {"images": images, "labels": labels, "classes": names},
+            "names 200,000 classes, but",
+        ),
+        "names of pixels": (
+            "segmentation",
+            {
+                "images": np.zeros((20, 128, 128), np.float32),
+                "masks": np.arange(20 * 128 * 128).reshape(20, 128, 128) % 2,
+                "classes": names,
+            },
+            "a model of 200,000 classes, whose output has 200000 × 128 × 128 numbers for each sample, needs about",
+        ),
+        "bomb": ("regression", {"features": np.zeros((2_000_000, 100)), "targets": np.zeros(2)}, "GiB of memory, and"),
+    }
+    found: dict[str, tuple[str, Path, str]] = {}
+    for name, (study, own, told) in arrays.items():
+        np.savez_compressed(folder / f"{name}.npz", **own)
+        found[name] = (study, folder / f"{name}.npz", told)
+    for name, shape, told in (
+        ("shape", (10**12, 10**6), "over 1000 TiB, but has 0 B; the file is damaged"),
+        ("shape that wraps", (2**33, 2**31), "over 1000 TiB, but has 0 B; the file is damaged"),
+        ("shape below 0", (-1, 4), "the file is damaged"),
+    ):
+        with zipfile.ZipFile(folder / f"{name}.npz", "w") as file:
+            file.writestr("features.npy", header(shape))
+            file.writestr("targets.npy", header((3,)) + bytes(24))
+        found[name] = ("regression", folder / f"{name}.npz", told)
+    return found
+
+
+LIMITED = """
+import json, resource, sys
+from typer.testing import CliRunner
+from lossary.cli import app
+import lossary.studies.training, lossary.studies.networks  # torch takes its room before the limit is set
+taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 2**29, taken + 2**29))  # as `ulimit -v` does
+results = [CliRunner().invoke(app, arguments) for arguments in json.loads(sys.argv[1])]
+print(json.dumps([[result.exit_code, result.stdout, result.stderr] for result in results]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is read in /proc")
+def test_what_asks_for_all_memory_is_refused_in_one_line(tmp_path: Path) -> None:
+    """Half a GiB is left to the process."""
+    cases = absurd(tmp_path)
+    commands = [
+        ["compare", study, "--data", str(path), "--out", str(tmp_path / "out"), "--seeds", "1", "--epochs", "1"]
+        for study, path, _ in cases.values()
+    ]
+    program = [sys.executable, "-c", LIMITED, json.dumps(commands)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for (name, (_, _, told)), (code, stdout, stderr) in zip(cases.items(), json.loads(done.stdout), strict=True):
+        assert (code, stdout, stderr.count("\n")) == (2, "", 1), (name, stderr)
+        assert stderr.startswith("lossary compare: "), name
+        assert told in stderr, (name, stderr)

@@ -16,6 +16,7 @@ import numpy as np
 
 from lossary.array.namespace import Array, convert, is_jax, is_tensorflow, is_torch, namespace, to_numpy
 from lossary.array.primitives import sizes
+from lossary.core.extras import needed
 
 Numbers = np.ndarray[Any, Any]
 
@@ -138,11 +139,6 @@ def _map(labels: Numbers, steps: tuple[float, ...], into: Numbers) -> None:
 
 
 def _edt() -> Any:
-    try:
+    with needed("distance maps", "segmentation", "; or pass a loss the map of its target as `distance=`"):
         import edt  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ImportError(
-            "distance maps need the edt package: pip install 'lossary[segmentation]'; or pass a loss the map of its "
-            "target as `distance=`"
-        ) from error
     return edt

@@ -15,6 +15,7 @@ from lossary.checker.claims import (
     Array,
     NotAskedError,
     Violation,
+    apart,
     claim,
     exactness,
     first_line,
@@ -30,6 +31,7 @@ from lossary.checker.subject import Trial
 
 @claim(
     "the result is one number, or one number a place",
+    "the result is neither one number nor one a place",
     "wrong value",
     "backward raises, or broadcasts the result over other losses",
     frameworks=EVERYWHERE,
@@ -46,6 +48,7 @@ def one_number(trial: Trial) -> str | None:
 
 @claim(
     'the reduction "sum" gives the sum of what "none" gives',
+    'the reduction "sum" is not the sum of what "none" gives',
     "wrong value",
     "sums that are divided by hand, by a count over all ranks say, are off by a factor that depends on the shapes",
     frameworks=EVERYWHERE,
@@ -53,7 +56,7 @@ def one_number(trial: Trial) -> str | None:
     shows='loss.reduction = "none"\nprint(loss(prediction, target).sum())\n'
     'loss.reduction = "sum"\nprint(loss(prediction, target))',
 )
-def sums(trial: Trial) -> str | None:
+def sums(trial: Trial) -> str | Violation | None:
     if trial.subject.ours:  # the suite adds up their statistics, which hold for any reduction
         raise NotAskedError
     parts, whole = (trial.subject.reduced(reduction) for reduction in ("none", "sum"))
@@ -66,12 +69,21 @@ def sums(trial: Trial) -> str | None:
     if unreduced.shape == () or total.number.shape != ():
         raise NotAskedError
     if not near(total.number, unreduced.sum(), max(exactness(trial, total), 1e-6)):
-        return f'"sum" gives {shown(total.number)}, and the values of "none" add up to {unreduced.sum():.6g}'
+        given, expected = apart(float(total.number), float(unreduced.sum()))
+        words = f'"sum" gives {given}, and the values of "none" add up to {expected}'
+        return Violation(words, shows=_by_option() if trial.subject.owner is None else None)
     return None
+
+
+def _by_option() -> str:
+    """For a function whose reduction is an argument."""
+    lines = [f'functools.partial(loss, reduction="{reduction}")(prediction, target)' for reduction in ("none", "sum")]
+    return f"print({lines[0]}.sum())\nprint({lines[1]})"
 
 
 @claim(
     "two equal calls give one number",
+    "two equal calls give two numbers",
     "fragile",
     "runs cannot be repeated, and two losses cannot be compared",
     frameworks=EVERYWHERE,
@@ -87,6 +99,7 @@ def deterministic(trial: Trial) -> str | None:
 
 @claim(
     "a call changes neither its arguments nor the loss",
+    "a call changes its arguments or the loss",
     "fragile",
     "the second batch, or the second model, meets another loss than the first",
     frameworks=EVERYWHERE,
@@ -137,6 +150,7 @@ def _same(a: Any, b: Any) -> bool:
 
 @claim(
     "no gradient is recorded inside torch.no_grad()",
+    "a gradient is recorded inside torch.no_grad()",
     "fragile",
     "validation keeps the whole graph alive and runs out of memory",
     frameworks=TORCH,
@@ -154,6 +168,7 @@ def respects_no_grad(trial: Trial) -> str | None:
 
 @claim(
     "nothing waits for the device",
+    "it waits for the device",
     "slow",
     "on a GPU every step stops until the queue is empty; CUDA graphs and compiled programs break",
     frameworks=TORCH,
@@ -187,6 +202,7 @@ def no_synchronisation(trial: Trial) -> str | None:
 
 @claim(
     "the order of the samples does not matter",
+    "the order of the samples matters",
     "wrong value",
     "the loss depends on how the loader shuffles",
     frameworks=EVERYWHERE,
@@ -198,12 +214,14 @@ def order(trial: Trial) -> str | None:
     outcome = trial.subject.run(trial.batch)
     backwards = trial.subject.run(trial.batch[::-1]).number
     if outcome.number.shape == () and not near(backwards, outcome.number, max(exactness(trial, outcome), 1e-9)):
-        return f"the batch gives {shown(outcome.number)}, the same batch backwards {shown(backwards)}"
+        forwards, turned = apart(float(outcome.number), float(backwards))
+        return f"the batch gives {forwards}, the same batch backwards {turned}"
     return None
 
 
 @claim(
     "the mean of two equal halves is the mean of the whole",
+    "the mean of two equal halves is not the mean of the whole",
     "style",
     "gradient accumulation and data-parallel training optimise another function than one large batch does",
     frameworks=EVERYWHERE,
@@ -220,6 +238,7 @@ def adds_up(trial: Trial) -> str | None:
     twice = Batch(
         np.concatenate([trial.batch.prediction, -trial.batch.prediction]),
         np.concatenate([trial.batch.target, trial.batch.target]),
+        {name: np.concatenate([x, x]) for name, x in trial.batch.keywords.items()},
     )
     middle = len(trial.batch.prediction)
     parts = [trial.subject.value(twice[half]) for half in (slice(middle), slice(middle, None))]
@@ -227,7 +246,9 @@ def adds_up(trial: Trial) -> str | None:
     tolerance = max(1e-5, exactness(trial, outcome))
     if near(whole, np.mean(parts), tolerance) or near(whole, np.sum(parts), tolerance):
         return None
-    return f"halves of {parts[0]:.4g} and {parts[1]:.4g} make a whole of {whole:.4g}; pass the whole batch at once"
+    one, other, mean, together = apart(*parts, float(np.mean(parts)), whole)
+    words = f"halves of {one} and {other}, {mean} on average, make a whole of {together}"
+    return f"{words}; pass the whole batch at once"
 
 
 def _statistics_add_up(trial: Trial) -> str | None:
@@ -246,6 +267,7 @@ def _statistics_add_up(trial: Trial) -> str | None:
 
 @claim(
     "an empty batch gives a finite number with a graph",
+    "an empty batch gives no finite number with a graph",
     "fragile",
     "a rank whose shard has no objects sends NaN to all the others, or makes them wait for ever",
     examples=1,
@@ -270,6 +292,7 @@ def empty_batch(trial: Trial) -> Violation | None:
 
 @claim(
     "half precision is as exact as its input",
+    "half precision loses digits",
     "fragile",
     "under autocast or FSDP the loss has two digits, and its gradient may have none",
     examples=8,
@@ -326,6 +349,7 @@ def _rounded(trial: Trial, dtype: Dtype) -> Batch:
 
 @claim(
     "torch.compile(fullgraph=True) gives the same",
+    "torch.compile(fullgraph=True) fails, or gives something else",
     "style",
     "the compiled model is cut in pieces at the loss, or does not compile",
     frameworks=TORCH,
@@ -347,11 +371,13 @@ def compiles(trial: Trial) -> str | None:
 
 @claim(
     "torch.func.grad equals backward",
+    "torch.func.grad fails, or differs from backward",
     "style",
     "per-sample gradients and functional training loops fail",
     frameworks=TORCH,
     examples=1,
     shows="print(torch.func.grad(lambda p: loss(p, target).sum())(prediction))",
+    slope=True,
 )
 def functional(trial: Trial) -> str | None:
     import torch
@@ -367,6 +393,7 @@ def functional(trial: Trial) -> str | None:
 
 @claim(
     "torch.vmap over samples gives what each sample gives",
+    "torch.vmap over samples fails, or gives something else",
     "style",
     "per-sample losses and gradients need a loop",
     shows="print(torch.vmap(lambda p, t: loss(p[None], t[None]))(prediction, target))",
@@ -395,6 +422,7 @@ def vmaps(trial: Trial) -> str | None:
 
 @claim(
     "it keeps at most eight times the prediction for backward, beside it",
+    "it keeps more than eight times the prediction for backward",
     "slow",
     "the loss needs more memory than the model's last layers",
     frameworks=TORCH,

@@ -8,13 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 from lossary.checker import calls, fields, meanings, nearest
-from lossary.checker.claims import CLAIMS, SEVERITIES
+from lossary.checker.claims import CLAIMS, SEVERITIES, first_line
 from lossary.checker.engines import Framework
+from lossary.checker.examples import code, short
 from lossary.checker.inference import declared, understood
-from lossary.checker.loading import subject_of
-from lossary.checker.report import Finding, Report, code, short
+from lossary.checker.loading import made_by, subject_of
+from lossary.checker.report import EQUALS, Finding, Report
 from lossary.checker.scenes import Convention, Task, random_scene
 from lossary.checker.subject import Subject, Trial
+from lossary.core.extras import needed
 from lossary.core.loss import Loss
 
 _ = (calls, meanings, fields)  # their claims enter CLAIMS when they are imported
@@ -29,6 +31,7 @@ def check(
     task: Task | None = None,
     scores: str | None = None,
     kind: str | None = None,
+    classes: int | None = None,
     like: Loss | None = None,
     framework: Framework | None = None,
     target_first: bool | None = None,
@@ -48,6 +51,7 @@ def check(
         scores: whether the prediction holds `"logits"` or `"probabilities"`; default: what makes sense.
         kind: whether a place has one of several labels (`"multiclass"`), one of two (`"binary"`) or any number of them
             (`"multilabel"`), for a loss that takes more than one; default: what makes sense.
+        classes: how many classes the loss was made for; default: what it takes.
         like: the loss of the catalogue that it is meant to be. Default: the one that gives the same number, if any.
         framework: `"torch"`, `"jax"`, `"tensorflow"` or `"numpy"`; default: by where the loss comes from.
         target_first: whether the call is `loss(target, prediction)`, as in Keras; default: by where it comes from.
@@ -71,17 +75,19 @@ def check(
     (True, 'values of one shape')
     """
     from lossary.checker.draws import has_draws
-    from lossary.checker.search import Asking, Draws, Scenes, first_failure  # which needs Hypothesis, an extra
+
+    with needed("the checker", "check"):
+        from lossary.checker.search import Asking, Draws, Scenes, first_failure  # which needs Hypothesis
 
     start = time.monotonic()
     subject = subject_of(loss, framework, target_first, ignore_index, name)
-    statement = statement or f"loss = {subject.name}"
+    statement = statement or made_by(loss, subject.name)
     equals, difference, draws = None, None, None
     if isinstance(loss, Loss) and like is None and has_draws(loss):  # it says itself what it takes
         subject, convention = dataclasses.replace(subject, like=loss, ours=True), declared(loss)
         draws = Draws(subject, loss)
     else:
-        subject, convention = understood(subject, task, scores, kind)
+        subject, convention = understood(subject, task, scores, kind, classes)
         _compare_tasks(like, convention)
         equals, difference = _identify(subject.fresh(), convention, like, statement)
         known = like or (equals.loss if equals is not None and not equals.change else None)
@@ -92,7 +98,10 @@ def check(
     passed: list[str] = []
     not_asked = [claim.name for claim in CLAIMS if subject.framework not in claim.frameworks]
     unfinished: list[str] = []
-    chosen = [claim for claim in CLAIMS if subject.framework in claim.frameworks]
+    without_gradients = _without_gradients(subject, sources[0].one())
+    if without_gradients:
+        not_asked += [claim.name for claim in CLAIMS if claim.slope and claim.name not in not_asked]
+    chosen = [claim for claim in CLAIMS if claim.name not in not_asked]
     for number, claim in enumerate(chosen):
         if progress is not None:
             progress(claim.name, number, len(chosen))
@@ -104,8 +113,19 @@ def check(
         if failure is not None:
             trial, violation = failure
             shown = trial if violation.batch is None else dataclasses.replace(trial, batch=violation.batch)
-            lines = code(shown, statement, claim.shows, violation.dtype)
-            findings.append(Finding(claim.name, claim.severity, violation.words, claim.means, short(shown), lines))
+            shows = claim.shows if violation.shows is None else violation.shows
+            findings.append(
+                Finding(
+                    claim.key,
+                    claim.name,
+                    claim.fails,
+                    claim.severity,
+                    violation.words,
+                    claim.means,
+                    short(shown),
+                    code(shown, statement, shows, violation.dtype),
+                )
+            )
         elif time.monotonic() - start > seconds:  # it was cut short
             unfinished.append(claim.name)
         else:
@@ -120,7 +140,19 @@ def check(
         tuple(not_asked),
         tuple(unfinished),
         time.monotonic() - start,
+        without_gradients,
     )
+
+
+def _without_gradients(subject: Subject, trial: Trial) -> str:
+    """Why no gradient can be looked at; empty where they can be."""
+    if subject.framework == "numpy":
+        return "NumPy has none"
+    try:
+        attached = not subject.differentiable or subject.fresh().run(trial.batch).attached
+    except Exception as error:
+        return f"{type(error).__name__}: {first_line(error)}"
+    return "" if attached else "the result is cut off from the prediction"
 
 
 def _words(convention: Convention | None) -> str:
@@ -150,9 +182,11 @@ def _identify(
         return nearest.Match(like), None
     explanation = nearest.explain(subject, convention, like)
     words = difference if explanation is None else f"{difference}. It equals {explanation}"
-    trial = Trial.of(subject, convention, random_scene(convention, 1000))
+    trial = Trial.of(subject, convention, random_scene(convention, 1000, small=True))
     finding = Finding(
+        EQUALS,
         f"it equals {like!r}",
+        f"it does not equal {like!r}",
         "wrong value",
         words,
         "results do not compare with those of the paper, and tuned options mean something else",

@@ -38,6 +38,7 @@ class Violation:
     words: str
     batch: Batch | None = None
     dtype: Dtype | None = None
+    shows: str | None = None  # in place of the lines of the claim
 
 
 Test = Callable[[Trial], "str | Violation | None"]
@@ -52,6 +53,7 @@ class Claim:
     """A sentence that should be true of a loss, and what it costs if it is not."""
 
     name: str  # the sentence, as the report says it
+    fails: str  # what is true where it fails: the heading of a finding
     severity: Severity
     means: str  # what a failure does to a training run
     test: Test
@@ -59,6 +61,12 @@ class Claim:
     frameworks: tuple[Framework, ...] = WITH_GRADIENT
     examples: int = 20  # how many trials the checker gives it at most
     shows: str = ""  # lines of Python, for torch, that show a failure; without, those of a value and its gradient
+    slope: bool = False  # whether it looks at gradients, and has nothing to say of a loss without them
+
+    @property
+    def key(self) -> str:
+        """Its name in a word."""
+        return self.test.__name__
 
     def __call__(self, trial: Trial) -> Violation | None:
         """What is wrong in this trial, or None. An exception of the loss is a fault, in the words of the exception.
@@ -80,9 +88,9 @@ CLAIMS: list[Claim] = []
 """Every claim, the gravest first within its module."""
 
 
-def claim(name: str, severity: Severity, means: str, **rest: Any) -> Callable[[Test], Claim]:
+def claim(name: str, fails: str, severity: Severity, means: str, **rest: Any) -> Callable[[Test], Claim]:
     def enter(test: Test) -> Claim:
-        CLAIMS.append(Claim(name, severity, means, test, **rest))
+        CLAIMS.append(Claim(name, fails, severity, means, test, **rest))
         return CLAIMS[-1]
 
     return enter
@@ -113,13 +121,20 @@ def exactness(trial: Trial, outcome: Any) -> float:
     return 1e-9 if all("float64" in dtype for dtype in dtypes) and trial.subject.framework != "jax" else 2e-5
 
 
+def apart(*numbers: float) -> list[str]:
+    """Numbers with as many digits as tell them from each other, four at least."""
+    digits = 4
+    while digits < 17 and len({f"{x:.{digits - 1}g}" for x in numbers}) < len(set(numbers)):
+        digits += 1
+    return ["NaN" if math.isnan(x) else f"{x:.{digits}g}" for x in numbers]
+
+
 def shown(x: Array) -> str:
     x = np.asarray(x)
-    return (
-        f"{float(x.ravel()[0]):.6g}"
-        if x.size == 1
-        else f"{x.size} values, {np.array2string(x.ravel()[:3], precision=4)}"
-    )
+    if x.size != 1:
+        return f"{x.size} values, {np.array2string(x.ravel()[:3], precision=4)}"
+    number = float(x.ravel()[0])
+    return "NaN" if math.isnan(number) else f"{number:.6g}"
 
 
 def size_of(x: Array) -> str:
@@ -131,6 +146,7 @@ def size_of(x: Array) -> str:
 
 @claim(
     "the value is finite",
+    "the value is NaN or infinite",
     "wrong value",
     "one such batch makes every weight NaN, and the run is lost",
     regimes=REGIMES,
@@ -146,6 +162,7 @@ def finite_value(trial: Trial) -> str | None:
 
 @claim(
     "the value lies in the range of the loss",
+    "the value leaves the range of the loss",
     "wrong value",
     "a negative loss is driven down without end, and curves cannot be compared with those of the paper",
     regimes=REGIMES,
@@ -168,10 +185,12 @@ def in_range(trial: Trial) -> str | None:
 
 @claim(
     "the gradient is finite",
+    "the gradient is NaN or infinite",
     "wrong gradient",
     "the loss looks fine, and after the next step every weight is NaN",
     regimes=REGIMES,
     examples=60,
+    slope=True,
 )
 def finite_gradient(trial: Trial) -> str | None:
     outcome = trial.run("float32")
@@ -184,9 +203,11 @@ def finite_gradient(trial: Trial) -> str | None:
 
 @claim(
     "the value depends on the prediction",
+    "the value does not depend on the prediction",
     "wrong gradient",
     "nothing is learned: backward raises, or every gradient is 0",
     examples=3,
+    shows="print(loss(prediction.requires_grad_(), target).requires_grad)",
 )
 def attached(trial: Trial) -> str | None:
     if not trial.subject.differentiable:
@@ -199,8 +220,10 @@ def attached(trial: Trial) -> str | None:
 
 @claim(
     "the gradient is the slope of the value",
+    "the gradient is not the slope of the value",
     "wrong gradient",
     "the optimiser follows another function than the one that is logged",
+    slope=True,
 )
 def gradient(trial: Trial) -> str | None:
     """Against differences to both sides: at a kink any slope between the two is right. Where several kinks meet, as at
@@ -249,10 +272,12 @@ def slopes(trial: Trial, step: float) -> tuple[Array, Array]:
 
 @claim(
     "the gradient scales with what comes from above",
+    "the gradient does not scale with what comes from above",
     "wrong gradient",
     "weights of a sum of losses, gradient accumulation and mixed precision's scaler have no effect",
     frameworks=TORCH,
     examples=3,
+    slope=True,
 )
 def upstream(trial: Trial) -> str | None:
     if not trial.subject.differentiable:
@@ -268,11 +293,13 @@ def upstream(trial: Trial) -> str | None:
 
 @claim(
     "the second derivative is right, or refused",
+    "the second derivative is wrong",
     "wrong gradient",
     "gradient penalties, Hessians and meta-learning follow a wrong direction in silence",
     frameworks=TORCH,
     examples=4,
     shows="print(torch.autograd.functional.hessian(lambda p: loss(p, target).sum(), prediction))",
+    slope=True,
 )
 def second_derivative(trial: Trial) -> str | None:
     """The derivative of a gradient's component along a fixed direction, against differences of the gradient."""

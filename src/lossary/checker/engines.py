@@ -133,7 +133,7 @@ def torch_run(
         prediction, target, keywords = tensors("torch", batch, dtype)
         prediction.requires_grad_()
         value = call(prediction, target, **keywords)
-        if not value.requires_grad:
+        if not getattr(value, "requires_grad", False):  # a plain number, too, of a loss that calls `.item()`
             return Outcome(value, np.zeros(batch.prediction.shape), attached=False)
         (scale * value.sum()).backward()
         gradient = prediction.grad

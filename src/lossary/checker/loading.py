@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import importlib
 import importlib.util
@@ -40,6 +41,17 @@ def subject_of(
 
 def _swapped(loss: Callable[..., Any], prediction: Any, target: Any, **keywords: Any) -> Any:
     return loss(target, prediction, **keywords)
+
+
+def with_third(subject: Subject) -> Subject:
+    """A subject whose operands are the third argument of the call; the catalogue takes them by name."""
+    if isinstance(subject.call, Loss) or subject.positional:
+        return subject
+    return dataclasses.replace(subject, call=functools.partial(_positional, subject.call), positional=True)
+
+
+def _positional(loss: Callable[..., Any], prediction: Any, target: Any, **operands: Any) -> Any:
+    return loss(prediction, target, *operands.values())
 
 
 def _owner(loss: Any) -> Any:
@@ -136,6 +148,17 @@ def statement(spec: str) -> str:
         made = f"loss = {expression}" if options or inspect.isroutine(found) else f"loss = {name}()"  # pyright: ignore[reportUnknownArgumentType]
     place = Path(module).stem if module.endswith(".py") else module
     return f"from {place} import {first}\n{made}"
+
+
+def made_by(loss: Any, name: str) -> str:
+    """The lines that make a loss which was given as an object: a function is imported, one of ours is written down; of
+    another object nobody knows how it was made."""
+    if isinstance(loss, Loss):
+        return f"from lossary import *\nloss = {loss!r}"
+    module = getattr(loss, "__module__", None)
+    if inspect.isfunction(loss) and module != "__main__" and "<" not in loss.__qualname__:
+        return f"from {module} import {loss.__name__}\nloss = {loss.__name__}"
+    return f"loss = {name}  # as it was given to the checker"
 
 
 def _parse(expression: str) -> tuple[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lossary.checker.claims import EVERYWHERE, TORCH, NotAskedError, Violation, claim, near, precision
+from lossary.checker.claims import EVERYWHERE, TORCH, NotAskedError, Violation, apart, claim, near, precision
 from lossary.checker.engines import Batch
 from lossary.checker.scenes import SURE, Scene, random_scene
 from lossary.checker.subject import Trial
@@ -26,6 +26,7 @@ def _truth(trial: Trial, scene: Scene) -> Scene:
 
 @claim(
     "no guess is better than the truth",
+    "another guess is better than the truth",
     "wrong value",
     "the model learns something else than the labels",
     frameworks=EVERYWHERE,
@@ -44,13 +45,15 @@ def truth_is_best(trial: Trial) -> str | Violation | None:
             continue
         value = trial.value_of(other)
         if value < least - 1e-5 * max(1.0, abs(least)):
-            words = f"the truth as prediction costs {least:.6g}, {words} only {value:.6g}"
+            dear, cheap = apart(least, value)
+            words = f"the truth as prediction costs {dear}, {words} only {cheap}"
             return Violation(words, trial.with_scene(truth).batch)
     return None
 
 
 @claim(
     "the loss grows with the error",
+    "the loss falls while the error grows",
     "wrong gradient",
     "the gradient points away from the truth for some samples",
     frameworks=EVERYWHERE,
@@ -69,15 +72,18 @@ def monotone(trial: Trial) -> str | Violation | None:
     for a, b, before, after in zip(shares, shares[1:], values, values[1:], strict=False):
         if after < before - 1e-5 * max(1.0, abs(before)):
             way = f"from {a:.0%} to {b:.0%} of the way from the truth to a wrong answer"
-            return f"{way} it falls from {before:.5g} to {after:.5g}"
+            high, low = apart(before, after)
+            return f"{way} it falls from {high} to {low}"
     return None
 
 
 @claim(
     "a sure and wrong answer still teaches",
+    "a sure and wrong answer teaches nothing",
     "wrong gradient",
     "samples that are wrong with confidence are never corrected",
     examples=5,
+    slope=True,
 )
 def teaches(trial: Trial) -> str | Violation | None:
     """Where the loss still grows with a logit, its gradient must not be lost. (A loss of probabilities that is bounded,
@@ -103,6 +109,7 @@ def teaches(trial: Trial) -> str | Violation | None:
 
 @claim(
     "a sure and right answer costs next to nothing",
+    "a sure and right answer is expensive",
     "wrong value",
     "scores go through a second softmax, or probabilities stand where logits belong: the loss cannot come down",
     frameworks=EVERYWHERE,
@@ -125,9 +132,11 @@ def floor(trial: Trial) -> str | Violation | None:
 
 @claim(
     "the gradient pulls every place towards its label",
+    "the gradient pushes a place away from its label",
     "wrong gradient",
     "answers that are right, but not yet sure, are pushed back",
     examples=10,
+    slope=True,
 )
 def pull(trial: Trial) -> str | Violation | None:
     """At a guess that is right everywhere, here more and there less. A loss of neighbourhoods (skeletons, windows) is
@@ -150,6 +159,79 @@ def pull(trial: Trial) -> str | Violation | None:
         place = tuple(int(i) for i in np.unravel_index(int(against.argmax()), against.shape))
         words = f"at {list(place)} the guess is right, and the gradient of {gradient[place]:.3g} pushes it back"
         return Violation(words, here.batch)
+    return None
+
+
+@claim(
+    "every place that is not ignored has an influence",
+    "a place has no influence",
+    "wrong gradient",
+    "nothing is learned there: an axis is cut, shifted or forgotten",
+    frameworks=EVERYWHERE,
+    examples=1,
+)
+def influence(trial: Trial) -> str | Violation | None:
+    """A right answer and a wrong one, there and nowhere else: in an ordinary guess, in one that is right elsewhere and
+    in one that is wrong elsewhere, because the best or the worst places alone may count. Numbers of vectors and boxes
+    count as rows. Where there is no scene, another prediction of a whole sample must change the value."""
+    if trial.scene is None:
+        return _silent_sample(trial)
+    scene, digits = trial.scene, 1e-9 if precision(trial) == "float64" else 1e-6
+    right, wrong = scene.perfect(), scene.wrong()
+    answers = [right, wrong]
+    if scene.kind == "multiclass" and scene.classes > 2:  # two classes may cost the same
+        answers.append(dataclasses.replace(wrong, guess=np.roll(wrong.guess, 1, axis=1)))
+    for place in np.ndindex(scene.truth.shape[:1] if scene.kind in ("boxes", "pairs") else scene.truth.shape):
+        if scene.kind != "values" and np.all(scene.truth[place] == trial.subject.ignore_index):
+            continue
+        at = (place[0], slice(None), *place[1:]) if scene.kind == "multiclass" else place
+
+        def moved(base: Scene, answer: Scene, at: Any = at) -> Scene:
+            guess = base.guess.copy()
+            guess[at] = answer.guess[at]
+            return dataclasses.replace(scene, guess=guess)
+
+        values = np.array([[trial.value_of(moved(base, a)) for a in answers] for base in (scene, right, wrong)])
+        if (np.ptp(values, axis=1) <= digits * np.maximum(1.0, np.abs(values[:, 0]))).all():
+            there, shows = _where(trial, moved(scene, right), moved(scene, wrong))
+            return Violation(f"{there}: a right answer and a wrong one there give the same value", shows=shows)
+    return None
+
+
+def _where(trial: Trial, right: Scene, wrong: Scene) -> tuple[str, str]:
+    """The place at which two scenes differ, in words, and code that gives the one and the other answer there."""
+    a, b = (trial.with_scene(scene).batch.prediction for scene in (right, wrong))
+    numbers = np.argwhere(a != b)
+    flat = np.flatnonzero(a != b)
+    spans = [
+        f"{low}" if low == high else f"{low}:{high + 1}"
+        for low, high in zip(numbers.min(0), numbers.max(0), strict=True)
+    ]
+    shows = "".join(
+        f"prediction.view(-1)[{flat.tolist()}] = torch.tensor({[round(x, 6) for x in answer.ravel()[flat].tolist()]})\n"
+        "print(loss(prediction, target))\n"
+        for answer in (a, b)
+    )
+    return f"prediction[{', '.join(spans)}] counts for nothing", shows.rstrip()
+
+
+def _silent_sample(trial: Trial) -> str | None:
+    """A sample in whose prediction other numbers, turned or moved along its axes, leave the value as it is."""
+    batch = trial.batch
+    here = trial.value()
+    for sample in range(len(batch.prediction)):
+        own = batch.prediction[sample]
+        others = [np.roll(own, shift) for shift in range(1, min(own.size, 5))] + [-own, 2 * own, -9 * own]
+        values: list[float] = []
+        for other in others:
+            prediction = batch.prediction.copy()
+            prediction[sample] = other
+            try:
+                values.append(trial.subject.value(batch.with_prediction(prediction)))
+            except ValueError:  # outside the domain
+                continue
+        if all(value == here for value in values):
+            return f"whatever is predicted for sample {sample}, the value is {here:.6g}"
     return None
 
 
@@ -180,6 +262,7 @@ def _direction(trial: Trial, scene: Scene) -> Array:
 
 @claim(
     "classes are told apart by nothing but their labels",
+    "classes are told apart by their numbers",
     "wrong value",
     "some classes are learned worse than others, by their number",
     frameworks=EVERYWHERE,
@@ -194,13 +277,17 @@ def class_numbers(trial: Trial) -> str | Violation | None:
     new = np.concatenate([[0], old[:0:-1]])
     renamed = dataclasses.replace(scene, guess=scene.guess[:, np.argsort(new)], truth=new[scene.truth])
     a, b = trial.value_of(scene), trial.value_of(renamed)
-    return (
-        None if near(b, a, 1e-5) else f"it is {a:.6g}, and {b:.6g} when the classes other than 0 change their numbers"
-    )
+    if near(b, a, 1e-5):
+        return None
+    first, second = apart(a, b)
+    return f"it is {first}, and {second} when the classes other than 0 change their numbers"
 
 
 def _has_class_options(trial: Trial) -> bool:
-    """Whether the loss was given numbers by class, which then belong to their numbers."""
+    """Whether the loss was given numbers by class, which then belong to their numbers; one that was made for a number
+    of classes was."""
+    if trial.convention is not None and trial.convention.classes is not None:
+        return True
     like = trial.subject.like
     owner = trial.subject.owner if like is None else like
     values = vars(owner).values() if hasattr(owner, "__dict__") else ()
@@ -212,6 +299,7 @@ def _has_class_options(trial: Trial) -> bool:
 
 @claim(
     "shapes that do not match are refused",
+    "shapes that do not match are taken",
     "fragile",
     "a missing squeeze trains a wrong model in silence: every prediction is compared with every target",
     frameworks=EVERYWHERE,
@@ -221,6 +309,8 @@ def no_broadcasting(trial: Trial) -> str | Violation | None:
     """A prediction of shape (N, 1) against a target of (N,), and the reverse."""
     convention = trial.convention
     if convention is None or convention.kind not in ("values", "binary") or convention.task == "segmentation":
+        raise NotAskedError
+    if convention.role:
         raise NotAskedError
     flat = trial.batch.prediction.reshape(-1)[:8]
     truth = np.resize(trial.batch.target.reshape(-1), flat.shape)
@@ -240,6 +330,7 @@ def no_broadcasting(trial: Trial) -> str | Violation | None:
 
 @claim(
     "a label that is no class is refused",
+    "a label that is no class is taken",
     "fragile",
     "a mask stored as 0 and 255, or one class too few, trains on nonsense; on a GPU it ends the process",
     frameworks=TORCH,
@@ -251,7 +342,8 @@ def labels_in_range(trial: Trial) -> str | Violation | None:
         raise NotAskedError
     from lossary.core.contract import checked
 
-    stray = 255 if trial.subject.ignore_index != 255 else 254
+    stray = max(255, scene.classes)
+    stray += trial.subject.ignore_index == stray
     batch = trial.batch
     target = batch.target.copy()
     target.flat[0] = stray
@@ -266,6 +358,7 @@ def labels_in_range(trial: Trial) -> str | Violation | None:
 
 @claim(
     "labels keep their digits",
+    "labels lose their digits",
     "wrong value",
     "with many classes and half precision the loss trains on the wrong class",
     examples=1,
@@ -275,7 +368,7 @@ def labels_exact(trial: Trial) -> str | Violation | None:
     convention = trial.convention
     if convention is None or convention.kind != "multiclass" or convention.target != "labels":
         raise NotAskedError
-    if trial.scene is None or _has_class_options(trial):
+    if trial.scene is None or convention.classes is not None or _has_class_options(trial):
         raise NotAskedError
     extent = (1,) * (trial.scene.truth.ndim - 1)
 

@@ -38,24 +38,26 @@ class Match:
         return f"{times}{self.loss!r}{change}, on {self.inputs} random inputs"
 
 
+_FRACTIONS = {n / d: f"{n}/{d}" if d > 1 else str(n) for d in range(64, 0, -1) for n in range(1, 10)}
+
+
 def _fraction(x: float) -> str | None:
     """A factor that somebody may have chosen: a small integer, or one over a small integer, or a ratio of two."""
-    for numerator, denominator in itertools.product(range(1, 10), range(1, 65)):
-        if abs(x - numerator / denominator) < 1e-5 * x:
-            return f"{numerator}/{denominator}" if denominator > 1 else str(numerator)
-    return None
+    near = min(_FRACTIONS, key=lambda value: abs(x - value))
+    return _FRACTIONS[near] if abs(x - near) < 1e-5 * x else None
 
 
-def find(subject: Subject, convention: Convention) -> Match | None:
-    """The loss of the catalogue that the subject equals, the plainest first."""
+def find(subject: Subject, convention: Convention, by_defaults: bool = False) -> Match | None:
+    """The loss of the catalogue that the subject equals, the plainest first; `by_defaults` tries no options."""
     scenes = _scenes(convention, FEW)
     theirs = _values(subject, convention, scenes)
     if theirs is None:
         return None
     proportional: Match | None = None
-    for loss in _namesakes_first(subject, candidates(convention)):
-        ours = _ours(loss, convention, scenes)
-        factor = _factor(theirs, ours)
+    for loss in candidates(convention, subject.name, by_defaults):
+        factor = _factor(theirs[:1], _ours(loss, convention, scenes[:1]))  # most are told apart by one input
+        if factor is not None:
+            factor = _factor(theirs, _ours(loss, convention, scenes))
         if factor is None or (factor != 1 and proportional is not None):
             continue
         match = _confirm(subject, convention, loss)
@@ -63,12 +65,6 @@ def find(subject: Subject, convention: Convention) -> Match | None:
             return match
         proportional = proportional or match
     return proportional
-
-
-def _namesakes_first(subject: Subject, losses: Iterator[Loss]) -> list[Loss]:
-    """Of two losses that are one for some options, that of the same name is what its reader expects."""
-    name = subject.name.lower().replace("_", "")
-    return sorted(losses, key=lambda loss: type(loss).__name__.lower() not in name)
 
 
 def explain(subject: Subject, convention: Convention, like: Loss) -> Match | None:
@@ -126,7 +122,7 @@ def _scenes(convention: Convention, count: int) -> list[Scene]:
 
 def _values(subject: Subject, convention: Convention, scenes: list[Scene]) -> Any:
     try:
-        return np.array([_mean(subject.run(convention.render(s)).number) for s in scenes])
+        return np.array([_mean(subject.number(convention.render(s))) for s in scenes])
     except Exception:
         return None
 
@@ -146,7 +142,7 @@ def _ours(loss: Loss, convention: Convention, scenes: list[Scene], doubly: bool 
         batch = canonical(convention, dataclasses.replace(scene, guess=guess), _task(loss))
         try:
             with np.errstate(all="ignore"):  # a candidate may be tried outside its domain
-                found.append(_mean(loss(batch.prediction, batch.target)))
+                found.append(_mean(loss(batch.prediction, batch.target, **batch.keywords)))
         except (ValueError, TypeError):
             return np.full(len(scenes), np.nan)
     return np.array(found)
@@ -183,16 +179,20 @@ _ADDITIONS: dict[str, tuple[object, ...]] = {
     "fp_weight": (0.3, 0.7),
     "fn_weight": (0.7, 0.3),
     "delta": (0.5, 2.0),
+    "quantile": (0.1, 0.9),
     "class_axis": (1,),
 }
 """Values that other libraries take by default, tried together beside our own."""
 
 
-def candidates(convention: Convention) -> Iterator[Loss]:
-    """Losses of the catalogue for a convention: each by its defaults, then with the options that others choose."""
+def candidates(convention: Convention, name: str, by_defaults: bool = False) -> Iterator[Loss]:
+    """Losses of the catalogue for a convention: each by its defaults, then with the options that others choose. Of two
+    losses that are one for some options, that of the same name is what its reader expects: it comes first."""
+    words = name.lower().replace("_", "")
     plain = [loss for cls in catalogue() for loss in _made(cls, convention)]
+    plain.sort(key=lambda loss: type(loss).__name__.lower() not in words)
     yield from plain
-    for loss in plain:
+    for loss in [] if by_defaults else plain:
         known = {name: annotation for name, _, annotation in loss.options()}
         chosen = [name for name in _ADDITIONS if name in known]
         for values in itertools.product(*(_domain(loss, name) for name in chosen)):
@@ -213,7 +213,7 @@ def _made(cls: type[Loss], convention: Convention) -> Iterator[Loss]:
     families: tuple[str, ...] = {"boxes": ("box",), "values": ("residual", "pointwise"), "pairs": ()}.get(
         convention.kind, ("likelihood", "margin", "region")
     )
-    if cls.family_name not in families or cls.operands:
+    if cls.family_name not in families or cls.operands != ((convention.role,) if convention.role else ()):
         return
     if not any(name == "task" for name, _, _ in cls.options()):
         if kind is None or not cls.tasks() or kind in cls.tasks():

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from lossary.checker.claims import SEVERITIES, Severity
-from lossary.checker.engines import Dtype, Framework
-from lossary.checker.subject import Trial
+from lossary.checker.claims import CLAIMS, SEVERITIES, Severity
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,12 +16,43 @@ if TYPE_CHECKING:
 class Finding:
     """A claim that fails, and the smallest input that shows it."""
 
-    claim: str
+    name: str  # of the claim, in a word: `--fail-on` takes it
+    claim: str  # what should be true
+    fails: str  # what is true instead
     severity: Severity
     words: str  # what is wrong there
     means: str  # what it does to a training run
     input: str  # the call in short: numbers where they are few, shapes where they are many
     code: str  # to paste and see
+
+
+LEVELS: dict[str, tuple[str, ...]] = {
+    "any": SEVERITIES,
+    "slow": SEVERITIES[:4],
+    "fragile": SEVERITIES[:3],
+    "wrong": SEVERITIES[:2],
+}
+"""What `--fail-on` means by a word: severities."""
+
+EQUALS = "equals"
+"""The name of the finding that a loss is not the one that it is meant to be."""
+
+
+def fail_on(words: str) -> set[str]:
+    """The severities and the names of claims that words name.
+
+    >>> sorted(fail_on("wrong,compiles"))
+    ['compiles', 'wrong gradient', 'wrong value']
+    """
+    known = {EQUALS, *(claim.key for claim in CLAIMS)}
+    chosen: set[str] = set()
+    for word in (w.strip() for w in words.split(",")):
+        if word not in LEVELS and word not in known:
+            raise ValueError(
+                f"--fail-on takes {', '.join(LEVELS)} and names of claims (docs/checker.md lists them); got {word!r}"
+            )
+        chosen |= set(LEVELS[word]) if word in LEVELS else {word}
+    return chosen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +68,7 @@ class Report:
         not_asked: the claims that have nothing to say of such a loss.
         unfinished: the claims that the time did not suffice for.
         seconds: how long it took.
+        without_gradients: why no gradient could be looked at; empty where they were.
     """
 
     loss: str
@@ -52,11 +79,22 @@ class Report:
     not_asked: tuple[str, ...]
     unfinished: tuple[str, ...]
     seconds: float
+    without_gradients: str = ""
 
     @property
     def ok(self) -> bool:
         """Whether every claim that was tried holds."""
         return not self.findings
+
+    def failing(self, on: str = "any") -> tuple[Finding, ...]:
+        """The findings that matter to a caller.
+
+        Args:
+            on: `"any"`; `"wrong"`, those of wrong values and gradients; `"fragile"` or `"slow"`, those and what is
+                graver; names of claims; or several of these, with commas between them.
+        """
+        chosen = fail_on(on)
+        return tuple(f for f in self.findings if f.name in chosen or f.severity in chosen)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, which JSON can hold; `from_dict` reads them back."""
@@ -73,7 +111,6 @@ class Report:
         """Prints the table, and for each fault the code that shows it."""
         from rich.console import Console
         from rich.markup import escape
-        from rich.padding import Padding
         from rich.rule import Rule
         from rich.syntax import Syntax
 
@@ -81,13 +118,15 @@ class Report:
         console.print(f"[bold]{escape(self.loss)}[/bold] is understood as {escape(self.convention)}", highlight=False)
         if self.equals:
             console.print(f"It equals {self.equals}.", highlight=False, markup=False)
+        if self.without_gradients:
+            console.print(f"Gradients could not be looked at: {self.without_gradients}.", highlight=False)
         if self.findings:
             console.print()
             console.print(self._table())
             for number, finding in enumerate(self.findings, 1):
-                console.print(Rule(f"[bold]{number}[/bold] {escape(finding.claim)}", align="left", style="dim"))
-                shown = Syntax(finding.code, "python", background_color="default", word_wrap=True)
-                console.print(Padding(shown, (0, 0, 1, 2)))
+                console.print(Rule(f"[bold]{number}[/bold] {finding.name}", align="left", style="dim"))
+                shown = Syntax("", "python", background_color="default").highlight(finding.code)
+                console.print(shown, soft_wrap=True)  # as it is, to be pasted
         console.print(self.summary(), highlight=False)
 
     def _table(self) -> Table:
@@ -102,7 +141,7 @@ class Report:
         for number, finding in enumerate(self.findings, 1):
             colour = colours.get(finding.severity, "cyan")
             said = (
-                f"[bold]{escape(finding.claim)}[/bold]\n{escape(finding.words)}\n"
+                f"[bold]{escape(finding.fails)}[/bold]\n{escape(finding.words)}\n"
                 f"[dim]In a training run: {escape(finding.means)}.[/dim]"
             )
             table.add_row(str(number), f"[{colour}]{finding.severity}[/]", said)
@@ -126,80 +165,3 @@ class Report:
         from lossary.views.report import render
 
         return render("check.html", report=self)
-
-
-FEW = 12
-"""Numbers of an array that a line can hold."""
-
-
-def short(trial: Trial) -> str:
-    """The arrays of a trial in a line."""
-    arrays = {"prediction": trial.batch.prediction, "target": trial.batch.target, **trial.batch.keywords}
-    return ", ".join(f"{name} {_in_short(x)}" for name, x in arrays.items())
-
-
-def _in_short(x: np.ndarray[Any, Any]) -> str:
-    if x.size and (x == x.flat[0]).all() and x.size > 1:
-        return f"{x.shape} of {x.flat[0]:.4g}"
-    return _listed(x.tolist()) if 0 < x.size <= FEW else str(x.shape)
-
-
-def _listed(x: Any) -> str:
-    return "[" + ", ".join(map(_listed, x)) + "]" if isinstance(x, list) else f"{x:.4g}"  # pyright: ignore
-
-
-def code(trial: Trial, statement: str, shows: str = "", dtype: Dtype | None = None) -> str:
-    """A program that shows a trial; `statement` makes the loss, named `loss`, and `shows` calls it, with torch."""
-    framework = trial.subject.framework
-    lines = [*_IMPORTS[framework], statement]
-    if trial.subject.target_first:
-        lines += ["given = loss", "loss = lambda prediction, target: given(target, prediction)"]
-    for name, x in (
-        ("prediction", trial.batch.prediction),
-        ("target", trial.batch.target),
-        *trial.batch.keywords.items(),
-    ):
-        lines.append(f"{name} = {_array(framework, x, dtype)}")
-    keywords = "".join(f", {name}={name}" for name in trial.batch.keywords)
-    if framework != "torch":
-        lines.append(f"print(loss(prediction, target{keywords}))")
-    elif shows:
-        lines.append(shows)
-    else:
-        lines += [
-            "prediction.requires_grad_()",
-            f"value = loss(prediction, target{keywords})",
-            "value.sum().backward()",
-            "print(value, prediction.grad)",
-        ]
-    return "\n".join(lines)
-
-
-_IMPORTS: dict[Framework, list[str]] = {
-    "torch": ["import torch"],
-    "jax": ["import jax.numpy as jnp"],
-    "tensorflow": ["import tensorflow as tf"],
-    "numpy": ["import numpy as np"],
-}
-
-
-def _array(framework: Framework, x: np.ndarray[Any, Any], dtype: Dtype | None) -> str:
-    make = {"torch": "torch.tensor", "jax": "jnp.asarray", "tensorflow": "tf.constant", "numpy": "np.array"}[framework]
-    full = {"torch": "torch.full", "jax": "jnp.full", "tensorflow": "tf.fill", "numpy": "np.full"}[framework]
-    kind = ""
-    if dtype is not None and x.dtype.kind == "f" and framework == "torch":
-        kind = f", dtype=torch.{dtype}"
-    if not x.size or (x.size > 4 and (x == x.flat[0]).all()):
-        return f"{full}({x.shape}, {_number(x.flat[0] if x.size else x.dtype.type(0))}{kind})"
-    return f"{make}({_nested(x.tolist())}{kind})"
-
-
-def _nested(x: Any) -> str:
-    return "[" + ", ".join(map(_nested, x)) + "]" if isinstance(x, list) else _number(x)  # pyright: ignore
-
-
-def _number(x: Any) -> str:
-    x = x.item() if hasattr(x, "item") else x
-    if isinstance(x, float) and not math.isfinite(x):
-        return f"float('{x}')"
-    return repr(float(f"{x:.8g}")) if isinstance(x, float) else repr(x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,11 @@ def run(order: dict[str, Any], seconds: float, progress: Callable[[str, int, int
         given.write_text(json.dumps(order))
         events.touch()
         command = [sys.executable, "-m", "lossary.checker.worker", str(given), str(events)]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        # the inputs are small: on a busy machine threads that wait for each other take most of the time
+        environment = {"OMP_NUM_THREADS": "1", **os.environ}
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment
+        ) as process:
             try:
                 return _follow(process, events, seconds, progress)
             finally:

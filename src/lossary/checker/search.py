@@ -58,18 +58,13 @@ def scenes(take: Any, convention: Convention, regime: Regime, reach: float) -> S
     samples = take(st.integers(2, 3))
     if convention.kind == "boxes":
         return _box_scene(take, regime, samples)
-    if convention.kind == "pairs":
-        shape = (samples, take(st.integers(2, 3)))
-        steps = _numbers(regime, reach, _EDGES)
-        return Scene("pairs", _array(take, shape, steps), _array(take, shape, steps))
-    if convention.kind == "values":
-        shape = (samples, take(st.integers(1, 3)))
-        truth = _array(take, shape, _QUARTERS)
-        return Scene("values", truth + _array(take, shape, _numbers(regime, reach, [0.0, 1e-8, -1.0, 1.0])), truth)
+    if convention.kind in ("pairs", "values"):
+        return _plain_scene(take, convention, regime, reach, samples)
     scores = _numbers(regime, reach, _EDGES)
     side = take(st.integers(2, 3))
-    extent = {"classification": (), "segmentation": (side, side), "sequence": (side,)}[convention.task]
-    classes = take(st.integers(3, 4))
+    # of more classes and places than these the numbers would not be printed
+    classes = convention.classes or take(st.integers(3, 3 if side == 3 else 4))
+    extent = {"classification": (), "segmentation": (2, side), "sequence": (side,)}[convention.task]
     if convention.kind == "multiclass":
         truth = _array(take, (samples, *extent), st.integers(0, classes - 1)).astype(int)
         scene = Scene("multiclass", _array(take, (samples, classes, *extent), scores), truth)
@@ -88,6 +83,24 @@ def scenes(take: Any, convention: Convention, regime: Regime, reach: float) -> S
 def _array(take: Any, shape: tuple[int, ...], elements: Any) -> np.ndarray[Any, Any]:
     count = int(np.prod(shape))
     return np.array(take(st.lists(elements, min_size=count, max_size=count)), dtype=float).reshape(shape)
+
+
+def _plain_scene(take: Any, convention: Convention, regime: Regime, reach: float, samples: int) -> Scene:
+    """Values, or vectors and those that they belong to, with the third argument where there is one."""
+    role = convention.role
+    steps = _numbers(regime, reach, _EDGES)
+    shape: tuple[int, ...] = (samples, take(st.integers(1 if convention.kind == "values" else 2, 3)))
+    if role == "order":
+        shape = shape[:1]
+    rows = shape if role in ("variance", "negative") else shape[:1]
+    signs = st.sampled_from([0.0, 1.0] if role.startswith("flag") else [1.0, -1.0])
+    elements = {"variance": st.integers(1, 12).map(lambda i: i / 4), "negative": steps}.get(role, signs)
+    operand = _array(take, rows, elements) if role else None
+    if convention.kind == "pairs":
+        return Scene("pairs", _array(take, shape, steps), _array(take, shape, steps), operand, role)
+    truth = _array(take, shape, _QUARTERS)
+    error = _array(take, shape, _numbers(regime, reach, [0.0, 1e-8, -1.0, 1.0]))
+    return Scene("values", truth + error, truth, operand, role)
 
 
 def _box_scene(take: Any, regime: Regime, samples: int) -> Scene:
@@ -132,7 +145,7 @@ class Scenes:
         self.subject, self.convention = subject, convention
 
     def one(self) -> Trial:
-        return Trial.of(self.subject, self.convention, random_scene(self.convention, 0))
+        return Trial.of(self.subject, self.convention, random_scene(self.convention, 0, small=True))
 
     def smallest_failure(self, ask: Asking, regime: Regime, deadline: float) -> Failure | None:
         """The smallest trial that Hypothesis finds on which the claim fails, and what is wrong there."""
@@ -142,7 +155,7 @@ class Scenes:
 
         def fails(scene: Scene) -> bool:
             nonlocal end
-            key = scene.guess.tobytes() + scene.truth.tobytes()
+            key = b"".join(x.tobytes() for x in (scene.guess, scene.truth, scene.operand) if x is not None)
             if time.monotonic() > end:  # nothing new is tried, and what is known stays so
                 failure = failures.get(key)
             else:

@@ -36,6 +36,7 @@ class Subject:
         widest: the widest dtype that it computes in; some losses make float32 tensors of their own and refuse others.
         computes: the narrowest dtype that it casts to inside when it is given the widest: its digits.
         target_first: whether the loss as it was given takes the target first; `call` does not.
+        positional: whether the loss as it was given takes operands by their place; `call` takes them by name.
     """
 
     call: Callable[..., Any]
@@ -47,16 +48,21 @@ class Subject:
     ours: bool = False
     widest: Dtype = "float64"
     target_first: bool = False
+    positional: bool = False
     computes: Dtype = "float64"
 
     def run(self, batch: Batch, dtype: Dtype | None = None, **how: Any) -> Outcome:
         """Value and gradient of a call. `how`: `compiled`, and for torch `scale`."""
         return RUN[self.framework](self.call, dtype or self.widest, **how)(batch)
 
+    def number(self, batch: Batch, dtype: Dtype | None = None) -> Array:
+        """What a call gives, without its gradient."""
+        prediction, target, keywords = tensors(self.framework, batch, dtype or self.widest)
+        return to_numpy(self.call(prediction, target, **keywords))
+
     def value(self, batch: Batch, dtype: Dtype | None = None) -> float:
         """The reduced loss as a number; unreduced values are summed."""
-        prediction, target, keywords = tensors(self.framework, batch, dtype or self.widest)
-        return float(np.sum(to_numpy(self.call(prediction, target, **keywords)), dtype=float))
+        return float(np.sum(self.number(batch, dtype), dtype=float))
 
     def fresh(self) -> Subject:
         """The same loss as it was given, so that what one call leaves behind is not another's fault."""

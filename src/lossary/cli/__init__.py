@@ -31,7 +31,7 @@ def lossary(
     ] = False,
     traceback: Annotated[bool, typer.Option("--traceback", help="Show where an error arose.")] = False,
 ) -> None:
-    """Every deep-learning loss: look it up, draw it, compare it on real data."""
+    """Deep-learning losses: look one up, draw it, compare it on real data, check your own."""
 
 
 app.command("list")(list_losses)

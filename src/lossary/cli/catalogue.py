@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from lossary.core.elsewhere import Row
     from lossary.views.description import Description
 
-WIDE = 130
-"""Columns that the whole table of the catalogue needs."""
+WIDE = 160
+"""Columns that the table of the catalogue needs."""
+
+ROOMY = 100
+"""Columns that the table of a loss's options needs."""
 
 PIPE_WIDTH = 200
 """Columns where the output is no terminal: wide enough that a table's lines stay whole for grep."""
@@ -26,7 +30,6 @@ PIPE_WIDTH = 200
 def list_losses(
     family: Annotated[str | None, typer.Option(help="Only losses of this family, such as likelihood.")] = None,
     task: Annotated[str | None, typer.Option(help="Only losses for this task: binary, multilabel, multiclass.")] = None,
-    survey: Annotated[str | None, typer.Option(help="Only losses that this survey asks for: S0 to S4.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
 ) -> None:
     """List every loss, by family."""
@@ -41,31 +44,47 @@ def list_losses(
     if task is not None:
         _known("--task", task, [name for d in every for name in d.tasks])
         found = [d for d in found if task in d.tasks]
-    if survey is not None:
-        _known("--survey", survey, sorted(name for d in every for name in d.facts.surveys))
-        found = [d for d in found if survey in d.facts.surveys]
     if as_json:
         typer.echo(json.dumps([d.brief() for d in found], indent=1, ensure_ascii=False))
     elif found:
         console = _console()
-        console.print(_table(found, console.width))
+        if console.width >= WIDE:
+            console.print(_table(found))
+        else:
+            _lines(console, found)
     else:
         typer.echo("No loss is all of that at once.")
 
 
 def show(
-    name: Annotated[str, typer.Argument(help="The name of a loss or one of its aliases, as `lossary list` has it.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A loss, an alias, or what a library calls it, such as monai.losses.DiceCELoss."),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
 ) -> None:
     """Show a loss: formula, paper, options, and what other libraries call it."""
-    from lossary.core.catalogue import find
+    from lossary.core import catalogue
     from lossary.views.description import describe
 
-    description = describe(find(name))
+    theirs: list[Row] = []
+    try:
+        description = describe(catalogue.find(name))
+        theirs = catalogue.rows(name) if "." in name else []
+    except ValueError:
+        description, theirs = None, catalogue.rows(name)
+        if not theirs:
+            raise
     if as_json:
-        typer.echo(json.dumps(description.to_dict(), indent=1, ensure_ascii=False, allow_nan=False))
-    else:
-        _print(description)
+        shown = {} if description is None else description.to_dict()
+        shown |= {"elsewhere_calls": [row._asdict() for row in theirs]} if theirs else {}
+        typer.echo(json.dumps(shown, indent=1, ensure_ascii=False, allow_nan=False))
+        return
+    console = _console()
+    for row in theirs:
+        _print_row(console, row)
+    if description is not None:
+        _print(console, description)
 
 
 def _known(option: str, value: str, names: Iterable[str]) -> None:
@@ -84,50 +103,78 @@ def _console() -> Console:
 # --- list -------------------------------------------------------------------------------------------------------------
 
 
-def _table(found: Sequence[Description], width: int) -> Table:
+def _table(found: Sequence[Description]) -> Table:
     """A section for each family. The class name is what Python imports, the short name what commands take."""
     from rich.table import Table
     from rich.text import Text
 
-    wide = width >= WIDE
-    caption = None if wide else "A wider terminal shows papers and taxonomy classes too; so does --json."
-    table = Table(box=None, pad_edge=False, header_style="bold", caption=caption, caption_justify="left", expand=True)
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     table.add_column("loss", no_wrap=True)
     table.add_column("short name", no_wrap=True)
     table.add_column("summary", ratio=1)
-    table.add_column("tasks", max_width=28 if wide else 10)
-    table.add_column("surveys", max_width=11 if wide else 7)
-    if wide:
-        table.add_column("class", no_wrap=True)
-        table.add_column("paper", max_width=30)
+    table.add_column("tasks", no_wrap=True)
+    table.add_column("paper", max_width=30)
     for family in dict.fromkeys(d.family for d in found):
-        members = [d for d in found if d.family == family]
-        if members:
-            table.add_row()
-            table.add_row(Text(family, style="bold cyan"))
-        for d in members:
-            cells = [d.name, d.short_name, d.summary, " ".join(d.tasks) or "–", " ".join(d.facts.surveys) or "–"]
-            table.add_row(*(Text(cell) for cell in (*cells, *((d.facts.taxonomy, d.paper) if wide else ()))))
+        table.add_row()
+        table.add_row(Text(family, style="bold cyan"))
+        for d in found:
+            if d.family == family:
+                cells = (d.name, d.short_name, d.summary, " ".join(d.tasks) or "–", d.paper)
+                table.add_row(*map(Text, cells))
     return table
+
+
+def _lines(console: Console, found: Sequence[Description]) -> None:
+    """A line for each loss, or two where its names and what it is do not fit on one."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    for family in dict.fromkeys(d.family for d in found):
+        console.print(Text(f"\n{family}", style="bold cyan"))
+        for d in found:
+            if d.family == family:
+                names = Text.assemble((d.name, "bold"), f"  {d.short_name}")
+                if len(names) + len(d.summary) + 2 <= console.width:
+                    console.print(names + Text(f"  {d.summary}"))
+                else:
+                    console.print(names, soft_wrap=True)
+                    console.print(Padding(Text(d.summary), (0, 0, 0, 4)))
 
 
 # --- show -------------------------------------------------------------------------------------------------------------
 
 
-def _print(d: Description) -> None:
+def _print_row(console: Console, row: Row) -> None:
+    """What a library calls a loss, and our call that gives the same number."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from lossary.core.elsewhere import INPUTS
+
+    console.print(Text(row.names.replace(" ", ", "), style="bold cyan"))
+    said = {"with": INPUTS[row.inputs], "theirs": row.theirs, "here": row.code or "no call gives the same number"}
+    for title, text in {**said, "note": row.note}.items():
+        if text:
+            console.print(Padding(Text.assemble((f"{title}: ", "bold"), text), (0, 0, 0, 4)))
+    console.print()
+
+
+def _print(console: Console, d: Description) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
     from lossary.views.formula import to_text
 
-    console = _console()
     console.print(Text.assemble((d.name, "bold cyan"), "  ", d.summary))
     for formula in d.formulas:
         console.print(Padding(Text(to_text(formula), style="bold"), (1, 0, 0, 4)))
     console.print()
     console.print(_facts(d))
     console.print()
-    console.print(_options(d))
+    if console.width >= ROOMY:
+        console.print(_options(d))
+    else:
+        _option_lines(console, d)
     for paragraph in d.prose:
         _paragraph(console, "", paragraph)
     _paragraph(console, "Shapes", d.shapes)
@@ -155,7 +202,6 @@ def _facts(d: Description) -> Table:
         "Paper": facts.source + (f" ({d.arxiv_url})" if d.arxiv_url else ""),
         "Family": f"{d.family}, taxonomy class {facts.taxonomy}",
         "Tasks": ", ".join(d.tasks),
-        "Surveys": ", ".join(facts.surveys),
         "Range": d.span,
         "Finite": f"value and slope in float32 for magnitudes up to {facts.reach:g}",
         "Trains": "yes" if facts.differentiable else "no: its gradient is 0 wherever it exists",
@@ -169,6 +215,18 @@ def _facts(d: Description) -> Table:
         if text:
             table.add_row(name, Text(text))
     return table
+
+
+def _option_lines(console: Console, d: Description) -> None:
+    """The options without a table, where its columns would be too narrow to read."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    for option in d.options:
+        default = "required" if option.required else f"default {option.default_text}"
+        console.print(Text.assemble((option.name, "bold"), f"  {default}; {option.takes}"))
+        if option.meaning:
+            console.print(Padding(Text(option.meaning), (0, 0, 0, 4)))
 
 
 def _options(d: Description) -> Table:

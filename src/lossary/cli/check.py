@@ -34,6 +34,9 @@ def check(
             help="A place has one label of several: multiclass; of two: binary; or any: multilabel. [what fits]"
         ),
     ] = None,
+    classes: Annotated[
+        int | None, typer.Option(help="How many classes it was made for. [what it takes]", min=2)
+    ] = None,
     framework: Annotated[str | None, typer.Option(help="torch, jax, tensorflow or numpy. [where it is from]")] = None,
     target_first: Annotated[
         bool | None, typer.Option("--target-first/--prediction-first", help="Order of arguments. [where it is from]")
@@ -42,15 +45,24 @@ def check(
         int | None, typer.Option(help="The label that it leaves out. [its attribute of that name]")
     ] = None,
     seconds: Annotated[float, typer.Option(help="No claim is begun after this time.", min=1)] = 60.0,
+    fail_on: Annotated[
+        str,
+        typer.Option(
+            help="What exit code 1 is for: any, slow, fragile or wrong (each with what is graver), or names of claims; "
+            "several with commas."
+        ),
+    ] = "any",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     html: Annotated[Path | None, typer.Option(help="Also write the report as a page.")] = None,
 ) -> None:
     """Run any loss through the claims that a loss should keep; say what fails, with the smallest input that shows it.
 
-    Exit code 0 if everything holds, 1 if something fails, 2 if the loss could not be checked.
+    Exit code 0 if everything holds, 1 if something fails that --fail-on names, 2 if the loss could not be checked.
     """
+    from lossary.checker.report import fail_on as known
     from lossary.checker.scenes import TASKS
 
+    known(fail_on)
     _check_choice("--task", task, TASKS)
     _check_choice("--scores", scores, ("logits", "probabilities"))
     _check_choice("--kind", kind, ("multiclass", "binary", "multilabel"))
@@ -59,6 +71,7 @@ def check(
         "task": task,
         "scores": scores,
         "kind": kind,
+        "classes": classes,
         "framework": framework,
         "target_first": target_first,
         "ignore_index": ignore_index,
@@ -72,7 +85,7 @@ def check(
         typer.echo(json.dumps(report.to_dict(), indent=1))
     else:
         report.show()
-    if not report.ok:
+    if report.failing(fail_on):
         raise typer.Exit(1)
 
 

@@ -36,10 +36,15 @@ def simulate(
     Writes the summed error over the steps, the error over the starting positions, and an animation of one box. After
     Ctrl-C it does so for the losses that were done.
     """
-    import torch
+    from lossary.core.extras import needed
+
+    with needed("simulate", "studies"):
+        import torch
 
     from lossary.studies.boxes import Cases
+    from lossary.studies.comparison import make_folder
     from lossary.studies.errors import InputError
+    from lossary.studies.files import only_here, write_whole
     from lossary.studies.specs import parse, split
     from lossary.views.plots import save
     from lossary.views.regression import animate, error_curves, error_surfaces
@@ -49,22 +54,22 @@ def simulate(
     named = {spec: parse(spec, options={"task": "binary"}) for spec in split(losses)}
     placed = Cases(cases)
     torch.set_num_threads(threads)
-    out.mkdir(parents=True, exist_ok=True)
     results: list[Regression] = []
-    try:
-        _run(named, cases, results, show=not as_json)
-    finally:
-        if results:
-            record = {"cases": cases, "results": [result.to_dict() for result in results]}
-            (out / "results.json").write_text(json.dumps(record), encoding="utf-8")
-            save(error_curves(results), out / "errors.svg")
-            save(error_surfaces(results, placed.centers), out / "surface.png")
-            animate({result.loss: named[result.loss] for result in results}, start, TARGET, out / "case.gif")
-            if as_json:
-                typer.echo(json.dumps(record, allow_nan=False))
-            else:
-                _table(results, cases)
-                typer.echo(f"Pictures: {out / 'errors.svg'}, {out / 'surface.png'}, {out / 'case.gif'}")
+    with only_here(make_folder(out)):
+        try:
+            _run(named, cases, results, show=not as_json)
+        finally:
+            if results:
+                record = {"cases": cases, "results": [result.to_dict() for result in results]}
+                write_whole(out / "results.json", json.dumps(record))
+                save(error_curves(results), out / "errors.svg")
+                save(error_surfaces(results, placed.centers), out / "surface.png")
+                animate({result.loss: named[result.loss] for result in results}, start, TARGET, out / "case.gif")
+                if as_json:
+                    typer.echo(json.dumps(record, allow_nan=False))
+                else:
+                    _table(results, cases)
+                    typer.echo(f"Pictures: {out / 'errors.svg'}, {out / 'surface.png'}, {out / 'case.gif'}")
 
 
 def _run(named: dict[str, Loss], cases: int, results: list[Regression], *, show: bool) -> None:
@@ -96,18 +101,16 @@ def _run(named: dict[str, Loss], cases: int, results: list[Regression], *, show:
 
 
 def _table(results: list[Regression], cases: int) -> None:
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f"{cases:,} cases; errors scaled to 1,715,000", box=box.SIMPLE_HEAD)
-    table.add_column("loss", overflow="fold")
-    shown = (50, 100, 160, 200)
-    for step in shown:
-        table.add_column(f"error at {step}", justify="right")
-    table.add_column("mean IoU", justify="right")
-    table.add_column("seconds", justify="right")
-    for result in results:
-        errors = [f"{result.errors[step - 1]:.3g}" for step in shown]
-        table.add_row(result.loss, *errors, f"{result.iou:.4f}", f"{result.seconds:.1f}")
-    Console().print(table)
+    from lossary.cli import grid
+
+    columns = [
+        grid.Column(f"error\nat {step}", [Text(f"{result.errors[step - 1]:.3g}") for result in results])
+        for step in (50, 100, 160, 200)
+    ]
+    columns.append(grid.Column("mean IoU", [Text(f"{result.iou:.4f}") for result in results]))
+    columns.append(grid.Column("seconds", [Text(f"{result.seconds:.1f}") for result in results]))
+    names = [Text(result.loss) for result in results]
+    grid.show(Console(), f"{cases:,} cases; errors scaled to 1,715,000", "loss", names, columns)

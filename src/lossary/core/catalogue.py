@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
-from lossary.core import options
+from lossary.core import elsewhere
+from lossary.core.elsewhere import Row
 
 if typing.TYPE_CHECKING:
     from lossary.core.loss import Loss
@@ -46,45 +47,91 @@ def catalogue() -> list[type[Loss]]:
 
 
 def find(name: str) -> type[Loss]:
-    """The loss class of a name or alias.
+    """The loss class of a name or alias, or of a name that another library has for it.
 
     >>> import lossary
     >>> lossary.find("focal") is lossary.find("FocalLoss") is lossary.FocalLoss
     True
+    >>> lossary.find("torch.nn.MSELoss"), lossary.find("mean_squared_error") is lossary.MSELoss
+    (<class 'lossary.losses.regression.errors.MSELoss'>, True)
 
     Raises:
         ValueError: no loss has that name; the message lists the nearest.
     """
-    key = _key(name)
-    if key in _names:
-        return _classes[_names[key]]
-    near = difflib.get_close_matches(key, _names, n=6, cutoff=0.5)
-    suggestions = list(dict.fromkeys(_classes[_names[n]].short_name() for n in near))[:3]
-    hint = f"the nearest are {', '.join(suggestions)}" if suggestions else "`lossary list` shows every loss"
-    raise ValueError(f"no loss is called {name!r}; {hint}")
+    cls, _ = _resolve(name)
+    return cls
 
 
 def create(name: str, **settings: Any) -> Loss:
-    """A loss from its name and options.
+    """A loss from its name and options. A name of another library brings the options that make it the same loss.
 
     >>> import lossary
     >>> lossary.create("focal", task="binary", gamma=1)
     FocalLoss('binary', gamma=1.0)
+    >>> lossary.create("keras.losses.SquaredHinge")
+    HingeLoss('binary', power=2.0)
 
     Raises:
-        ValueError: unknown name or option, or a value outside its domain.
+        ValueError: unknown name, or a value outside its domain.
+        TypeError: unknown option, or one that the loss needs and does not get.
     """
-    cls = find(name)
-    known = {option: field for option, field, _ in cls.options()}
-    for setting in settings:
-        if setting not in known:
-            near = difflib.get_close_matches(setting, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"{cls.__name__} has no option {setting!r}; {hint}it takes {', '.join(known)}")
-    for option, field, annotation in cls.options():
-        if not field.kw_only and option not in settings and field.default is options.REQUIRED:
-            raise ValueError(f"{cls.__name__} needs `{option}`: {options.describe(annotation, options.Domain())}")
-    return cls(**settings)
+    cls, given = _resolve(name, exactly=True)
+    return cls(**{**given, **settings})
+
+
+def rows(name: str) -> list[Row]:
+    """What the table of other libraries has under a name: with dots that of one library, without that of all."""
+    known = elsewhere.by_name()
+    if "." in name:
+        row = known.get(elsewhere.full(name))
+        return [] if row is None else [row]
+    key = _key(name)
+    return list(dict.fromkeys(row for full, row in known.items() if _key(full.rpartition(".")[2]) == key))
+
+
+def _resolve(name: str, exactly: bool = False) -> tuple[type[Loss], dict[str, Any]]:
+    """The class of a name, and the options that another library's name stands for; `exactly` refuses a name whose
+    number is a multiple of ours, say."""
+    key = _key(name)
+    if key in _names:
+        return _classes[_names[key]], {}
+    from lossary.core.compound import COMPOUND
+
+    for compound in COMPOUND.values():
+        if key in (_key(compound.__name__), _key(compound.short_name())):
+            return compound, {}
+    found = rows(name)
+    if not found:
+        raise ValueError(f"no loss is called {name!r}; {_hint(name)}")
+    made = [row.loss() for row in found]
+    several = any(loss is None for loss in made) or len({loss[0] for loss in made if loss}) > 1
+    if several or (exactly and not all(row.exact for row in found)):
+        raise ValueError(f"{name!r} is no single loss here. {' '.join(_said(row, name) for row in found)}")
+    cls_name, positional, settings = cast("tuple[str, list[Any], dict[str, Any]]", made[0])
+    cls = _classes[cls_name]
+    if len(found) > 1 and any(loss != made[0] for loss in made):
+        return cls, {}  # libraries that differ in options: the class, as it is by itself
+    by_position = [option for option, field, _ in cls.options() if not field.kw_only]
+    return cls, {**dict(zip(by_position, positional, strict=False)), **settings}
+
+
+def _said(row: Row, name: str) -> str:
+    """A row of the table in one sentence, under the spelling that was asked for."""
+    spellings = row.names.split()
+    last = _key(name.rpartition(".")[2])
+    spelt = next((s for s in spellings if _key(s.rpartition(".")[2]) == last), spellings[0])
+    ours = row.ours if row.exact else row.code
+    return f"{spelt}: {ours or row.note}{'.' if ours else ''}"
+
+
+def _hint(name: str) -> str:
+    """The nearest names; only those that are really near, because a wrong one misleads."""
+    key = _key(name.rpartition(".")[2])
+    theirs = {_key(full.rpartition(".")[2]): row.names.split()[0] for full, row in elsewhere.by_name().items()}
+    every = {**theirs, **{n: _classes[cls].short_name() for n, cls in _names.items()}}
+    near = difflib.get_close_matches(key, every, n=6, cutoff=0.7)
+    suggestions = list(dict.fromkeys(every[n] for n in near))[:3]
+    return f"the nearest are {', '.join(suggestions)}" if suggestions else "`lossary list` shows every loss"
 
 
 def from_dict(description: Mapping[str, Any]) -> Loss:
@@ -95,6 +142,8 @@ def from_dict(description: Mapping[str, Any]) -> Loss:
     >>> lossary.from_dict(json.loads(json.dumps(loss.to_dict()))) == loss
     True
     """
+    if not isinstance(description, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"`description` must be a dict, as `to_dict` makes it; got {description!r}")
     if "loss" not in description:
         raise ValueError(f"a description of a loss needs the key 'loss' with its class; got {sorted(description)}")
     settings = {str(key): value for key, value in description.items() if key != "loss"}
@@ -102,4 +151,4 @@ def from_dict(description: Mapping[str, Any]) -> Loss:
 
     if description["loss"] in COMPOUND:
         return COMPOUND[description["loss"]].from_parts(settings)
-    return create(description["loss"], **settings)
+    return find(description["loss"])(**settings)

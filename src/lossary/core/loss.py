@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import math
 import re
 import sys
@@ -37,7 +38,7 @@ class Facts:
     source: str  # the paper, as a reader would look it up
     arxiv: str | None  # its number there
     aliases: tuple[str, ...]  # other names that `find` understands
-    surveys: tuple[str, ...]  # which of the five survey documents (S0 … S4) ask for it
+    surveys: tuple[str, ...]  # which of the project's five survey documents ask for it; no user is shown the letters
     taxonomy: Taxonomy
     span: tuple[float, float]  # least and greatest value of one element
     reach: float  # the largest magnitude of the family's quantity at which float32 value and slope stay finite
@@ -52,7 +53,24 @@ class Facts:
 def family(cls: L) -> L:
     """Marks a base class: a frozen, keyword-only dataclass that is not in the catalogue."""
     # repr, eq and hash are those of `Loss` and the fields; a family's fields come first in its losses' signature
-    return dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls)  # pyright: ignore
+    made = dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls)  # pyright: ignore
+    made.__init__ = _explained(made.__init__)  # pyright: ignore
+    return made
+
+
+def _explained(init: Callable[..., None]) -> Callable[..., None]:
+    """A constructor that says which option it lacks or does not know, and what was meant. What it takes is only looked
+    up once something was wrong."""
+
+    @functools.wraps(init)
+    def __init__(self: Loss, *positional: Any, **settings: Any) -> None:  # noqa: N807
+        try:
+            init(self, *positional, **settings)
+        except TypeError:
+            options.check_names(type(self), positional, tuple(settings))
+            raise
+
+    return __init__
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(option, dataclasses.field))
@@ -302,6 +320,9 @@ class Loss(abc.ABC):
     def encode(self, given: contract.Arguments) -> Any:
         """The family's quantity, cast to the compute dtype and not yet touched by a formula."""
         raise NotImplementedError
+
+    def check_batch(self, batch: Any) -> None:  # noqa: B027 (most losses ask nothing of it)
+        """What the options ask of a prepared batch, which the parts of a sum may share; raises ValueError."""
 
     @abc.abstractmethod
     def evaluate(self, batch: Any) -> Terms:

@@ -8,14 +8,13 @@ from there.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 import numbers
 import types
 import typing
 from collections.abc import Sequence
 from typing import Any, Literal, cast
-
-import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,8 +97,7 @@ def clean(name: str, value: Any, annotation: Any, domain: Domain) -> Any:
         if value in literals:
             return value
         raise ValueError(f"`{name}` must be {_expected(kinds, literals, domain, named=True)}; got {value!r}")
-    if isinstance(value, (np.ndarray, np.generic)):
-        value = cast("Any", value).tolist()  # Python numbers, in lists
+    value = _plain(value)
     if isinstance(value, bool):
         if bool in kinds:
             return value
@@ -121,14 +119,81 @@ def clean(name: str, value: Any, annotation: Any, domain: Domain) -> Any:
         also = ", and not infinite" if math.isinf(value) else ""
         raise ValueError(f"`{name}` must be {expected}{also}; got {value!r}")
     expected, cure = _expected(kinds, literals, domain, named=True), ""
-    if hasattr(value, "tolist"):
-        cure = ". Options hold plain numbers: pass its `tolist()`"
+    if hasattr(value, "tolist") or hasattr(value, "numpy"):
+        cure = ". Options hold plain numbers, which are neither learned nor traced: pass its `tolist()`"
     raise TypeError(f"`{name}` must be {expected}; got {value!r} of type {type(value).__name__}{cure}")
 
 
 def _exactly(value: numbers.Real) -> int:
     """A whole number; an integer as it is, because a float has 53 bits."""
     return int(value) if isinstance(value, numbers.Integral) else int(float(value))
+
+
+def _plain(value: Any) -> Any:
+    """The numbers of an array of NumPy, torch, JAX or TensorFlow, in lists. One that has a gradient stays what it is,
+    and is refused: as an option it would be learned no more."""
+    if getattr(value, "requires_grad", False) or not (hasattr(value, "tolist") or hasattr(value, "numpy")):
+        return value
+    try:
+        return value.tolist() if hasattr(value, "tolist") else value.numpy().tolist()
+    except Exception:  # of each library its own, where it traces a program and there are no numbers yet
+        return value
+
+
+class OptionsError(TypeError, ValueError):
+    """Options that a loss does not have, or needs: a TypeError as Python's own, a ValueError as of other options."""
+
+
+ELSEWHERE = {
+    "weight": ("class_weight", "pos_weight"),
+    "weights": ("class_weight", "pos_weight"),
+    "class_weights": ("class_weight",),
+    "size_average": ("reduction",),
+    "reduce": ("reduction",),
+    "mode": ("task",),
+    "softmax": ("task", "from_logits"),
+    "sigmoid": ("task", "from_logits"),
+    "include_background": ("classes",),
+    "batch": ("per",),
+    "smooth_nr": ("smooth",),
+    "smooth_dr": ("smooth",),
+    "eps": ("smooth", "floor"),
+    "axis": ("class_axis",),
+    "dim": ("class_axis",),
+    "smoothing": ("label_smoothing",),
+    "smooth_factor": ("label_smoothing",),
+    "log_target": ("target_form",),
+}
+"""What other libraries call an option, where the letters do not show it."""
+
+
+def check_names(cls: Any, positional: Sequence[Any], settings: Sequence[str]) -> None:
+    """Raises where a loss of the class cannot be made of these arguments, and says what it takes."""
+    name, known = cls.__name__, {option: (field, annotation) for option, field, annotation in cls.options()}
+    takes = f"it takes {', '.join(known)}"
+    for setting in settings:
+        if setting not in known:
+            meant = [option for option in ELSEWHERE.get(setting, ()) if option in known]
+            near = meant or difflib.get_close_matches(setting, known, n=1)
+            hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+            of_call = (
+                ". Weights of elements are `sample_weight` of the call" if setting in ("weight", "weights") else ""
+            )
+            raise OptionsError(f"{name} has no option {setting!r}; {hint}{takes}{of_call}")
+    by_position = [option for option, (field, _) in known.items() if not field.kw_only]
+    if len(positional) > len(by_position):
+        extra = positional[len(by_position)]
+        if extra in cls.tasks():
+            raise OptionsError(f"{name} is always {extra!r} and has no option `task`: leave it out")
+        raise OptionsError(f"{name} takes its options by name, as in {name}({[*known][-1]}=…); got {extra!r}; {takes}")
+    for option in by_position[: len(positional)]:
+        if option in settings:
+            raise OptionsError(f"{name} got `{option}` twice, by position and by name")
+    for option in by_position[len(positional) :]:
+        field, annotation = known[option]
+        if field.default is REQUIRED and option not in settings:
+            domain = field.metadata.get("domain")  # losses of losses have none
+            raise OptionsError(f"{name} needs `{option}`" + (f": {describe(annotation, domain)}" if domain else ""))
 
 
 def _expected(kinds: tuple[Any, ...], literals: tuple[Any, ...], domain: Domain, named: bool = False) -> str:

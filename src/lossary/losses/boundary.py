@@ -150,7 +150,7 @@ class HausdorffErosionLoss(MaskLoss):
 
 def _stretched_mean(xp: Namespace, x: Array, axes: tuple[int, ...]) -> Array:
     mean = cross_mean(x, axes)
-    eroded = xp.where(mean > 0.5, mean - 0.5, 0.0)
+    eroded = xp.where(mean <= 0.5, 0.0, mean - 0.5)  # NaN stays NaN
     low, high = xp.min(eroded, axis=axes, keepdims=True), xp.max(eroded, axis=axes, keepdims=True)
     return xp.where(high > low, divide(xp, eroded - low, high - low), eroded)
 

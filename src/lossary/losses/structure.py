@@ -204,7 +204,7 @@ class StructuralSimilarityLoss(MaskLoss):
         error = keep(xp, batch.counted, error, batch.axis if batch.task == "multiclass" else None)
         error = keep(xp, self.taking_part(batch), error)
         over = tuple(range(1 if batch.has_images else 0, rank(error)))
-        return xp.astype(error > self.hardness * xp.max(error, axis=over, keepdims=True), error.dtype)
+        return xp.astype(xp.logical_not(error <= self.hardness * xp.max(error, axis=over, keepdims=True)), error.dtype)
 
     def _cross_entropy(self, batch: ClassBatch, t: Array) -> Array:
         """The binary cross entropy of each mask."""

@@ -5,16 +5,19 @@
 ['classification', 'detection', 'regression', 'segmentation', 'sequence']
 """
 
-from lossary.studies.comparison import STUDIES, compare
-from lossary.studies.data import Data, Split
-from lossary.studies.detection import detection_data
-from lossary.studies.digits import Canvas, Strip, classification_data, segmentation_data, sequence_data
-from lossary.studies.errors import InputError
-from lossary.studies.metrics import ClassMetric, Metric
-from lossary.studies.outliers import Outliers, compare_outliers
-from lossary.studies.regression import regression_data
-from lossary.studies.results import Comparison, Run
-from lossary.studies.study import Beside, Section, Study
+from lossary.core.extras import needed
+
+with needed("lossary.studies", "studies"):
+    from lossary.studies.comparison import STUDIES, compare
+    from lossary.studies.data import Data, Split
+    from lossary.studies.detection import detection_data
+    from lossary.studies.digits import Canvas, Strip, classification_data, segmentation_data, sequence_data
+    from lossary.studies.errors import InputError
+    from lossary.studies.metrics import ClassMetric, Metric
+    from lossary.studies.outliers import Outliers, compare_outliers
+    from lossary.studies.regression import regression_data
+    from lossary.studies.results import Comparison, Run
+    from lossary.studies.study import Beside, Section, Study
 
 __all__ = [
     "STUDIES",

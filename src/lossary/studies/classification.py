@@ -17,6 +17,9 @@ from lossary.studies.study import Section, Study
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_CONFUSIONS = 40
+"""Classes up to which the page has tables of confusions; squares of more are not seen, and their number grows fast."""
+
 _MISTAKES = 12
 """Test images in the report that at least one loss gets wrong."""
 
@@ -45,12 +48,11 @@ def _pictures(comparison: Comparison, data: Data) -> list[Section]:
     target = data.test.targets
     models = f"Models of seed {comparison.seeds[0]}"
     colours = report.colours(comparison)
-    tables = {loss: _shares(values, target, len(data.classes)) for loss, values in logits.items()}
     plots = {
         loss: charts.reliability(metrics.reliability(values, target, bins=10), colours[loss])
         for loss, values in logits.items()
     }
-    return [
+    sections = [
         Section(
             "Confidence against accuracy",
             "Test images sorted by the probability of the predicted class: on the diagonal, confidence is honest; "
@@ -58,16 +60,20 @@ def _pictures(comparison: Comparison, data: Data) -> list[Section]:
             report.render("reliability.html", charts=plots, colours=colours),
         ),
         Section(
-            "Confusions",
-            f"Rows are true classes, columns predicted ones; a full square is 100 %. {models}.",
-            report.render("confusion.html", tables=tables, classes=data.classes, colours=colours),
-        ),
-        Section(
             "Mistakes side by side",
             f"Test images that some loss gets wrong, most disputed first, each answer with its probability. {models}.",
             report.render("mistakes.html", rows=_mistakes(logits, data.test, data.classes), colours=colours),
         ),
     ]
+    if len(data.classes) <= _CONFUSIONS:
+        tables = {loss: _shares(values, target, len(data.classes)) for loss, values in logits.items()}
+        confusions = Section(
+            "Confusions",
+            f"Rows are true classes, columns predicted ones; a full square is 100 %. {models}.",
+            report.render("confusion.html", tables=tables, classes=data.classes, colours=colours),
+        )
+        sections.insert(1, confusions)
+    return sections
 
 
 def _shares(logits: np.ndarray, target: np.ndarray, classes: int) -> list[list[float]]:

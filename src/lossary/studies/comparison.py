@@ -20,6 +20,7 @@ from lossary.studies import classification, detection, regression, segmentation,
 from lossary.studies.contenders import beside_loss, check, contenders
 from lossary.studies.data import Data, Split
 from lossary.studies.errors import InputError
+from lossary.studies.files import only_here
 from lossary.studies.metrics import Metric
 from lossary.studies.progress import Display
 from lossary.studies.results import Column, Comparison, Epoch, Run
@@ -41,6 +42,9 @@ STUDIES = {
 
 REPORT = "report.html"
 
+SEEDS = 5
+"""With fewer, hardly any difference can be told from chance; a run may be short, for it is the same for every loss."""
+
 
 def compare(
     losses: Losses | None = None,
@@ -50,7 +54,7 @@ def compare(
     model: Callable[[], nn.Module] | None = None,
     data: Data | str | Path | None = None,
     metrics: Metrics | None = None,
-    seeds: int | Sequence[int] = 2,
+    seeds: int | Sequence[int] = SEEDS,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
@@ -89,13 +93,13 @@ def compare(
     numbers = _seeds(seeds)
     _check_positive(epochs=epochs, batch_size=batch_size, threads=threads, learning_rate=learning_rate)
     _check_installed()
-    folder = None if out is None else _folder(Path(out))
+    folder = None if out is None else make_folder(Path(out))
     from lossary.studies.training import Schedule
 
     schedule = Schedule(epochs or study.epochs, batch_size or study.batch_size, learning_rate or study.learning_rate)
     data = _data(study, data)
     entries = contenders(study.losses if losses is None else losses, study, data, class_loss)
-    with _torch(threads):
+    with _torch(threads), contextlib.nullcontext() if folder is None else only_here(folder):
         job = _Job(study, data, schedule, entries, model, class_loss)
         comparison = job.plan(numbers)
         check(study, entries, job.model(numbers[0]), data, schedule.batch_size)
@@ -104,6 +108,8 @@ def compare(
         )
         start = time.perf_counter()
         try:
+            if folder is not None:  # a page of an older comparison must not stand beside results of this one
+                (folder / REPORT).unlink(missing_ok=True)
             with display:
                 job.run_all(comparison, display, lambda: _save(comparison, folder, start))
             comparison.complete = True
@@ -254,10 +260,10 @@ def _check_installed() -> None:
     needed = {"torch": "torch", "sklearn": "scikit-learn", "matplotlib": "matplotlib", "jinja2": "jinja2"}
     missing = [name for module, name in needed.items() if importlib.util.find_spec(module) is None]
     if missing:
-        raise InputError(f"this needs {', '.join(missing)}: pip install 'lossary[studies]'")
+        raise InputError(f'this needs {", ".join(missing)}: pip install "lossary[studies]"')
 
 
-def _folder(path: Path) -> Path:
+def make_folder(path: Path) -> Path:
     """The folder, made if need be; found out now and not after minutes of training whether it can be written."""
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 from lossary.core.compound import SumLoss
 from lossary.core.contract import checked
 from lossary.core.loss import Loss
-from lossary.studies import specs
-from lossary.studies.data import Data
+from lossary.studies import memory, specs
+from lossary.studies.data import Data, Split
 from lossary.studies.errors import InputError
 from lossary.studies.results import Contender
 from lossary.studies.study import Study
@@ -108,6 +108,7 @@ def check(study: Study, entries: Entries, model: nn.Module, data: Data, batch_si
 
     model = copy.deepcopy(model).eval()
     x, y = to_device(model, *next(batches(data.train, batch_size)))
+    _check_room(study, model, x, data, len(entries))
     with torch.no_grad():
         try:
             output: Tensor = model(x)
@@ -125,6 +126,30 @@ def check(study: Study, entries: Entries, model: nn.Module, data: Data, batch_si
             float(metric.function(prediction, target))
         except Exception as error:
             raise InputError(f"the metric {metric.name!r} fails on a first batch: {_line(error)}") from error
+
+
+_COPIES = 6
+"""Arrays of the size of the model's outputs that a step holds at once: logits, softmax, targets, their gradients."""
+
+
+def _check_room(study: Study, model: nn.Module, x: Tensor, data: Data, losses: int) -> None:
+    """Raises InputError if a batch, or what is kept of the test set, needs more memory than there is.
+
+    Shapes are found on torch's device "meta", which has them without numbers. A model that cannot go there is let pass.
+    """
+    import torch
+
+    try:
+        with torch.no_grad():
+            output: Tensor = copy.deepcopy(model).to("meta")(x.to("meta"))
+            kept = study.predict(output)
+    except Exception:
+        return
+    tests = len(data.test) if isinstance(data.test, Split) else 0
+    needed = _COPIES * output.nbytes + (losses + _COPIES) * kept.nbytes // len(x) * tests
+    shape = " × ".join(map(str, output.shape[1:]))
+    what = f"a model of {len(data.classes):,} classes, whose output has {shape} numbers for each sample,"
+    memory.require(needed, what, "name fewer classes, or use smaller images or batches")
 
 
 def _check_loss(label: str, study: str, loss: Criterion, output: Tensor, y: Tensor) -> None:

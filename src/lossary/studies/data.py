@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lossary.studies.archive import read_arrays
 from lossary.studies.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,14 +77,12 @@ def load(path: Path, *, dense: bool, seed: int = 0) -> Data:
         dense: whether every pixel has a label.
         seed: decides a random 60/20/20 split where the file has none.
     """
-    arrays = read_arrays(path)
     key = "masks" if dense else "labels"
-    for name in ("images", key):
-        if name not in arrays:
-            raise InputError(f"{path} has no array {name!r}; it has {', '.join(sorted(arrays)) or 'none'}")
-    images = check_images(arrays["images"])
-    targets = _check_targets(key, arrays[key], images, dense)
+    arrays = read_arrays(path, ("images", key), ("split", "classes"))
+    images, targets = check_images(arrays["images"]), arrays[key]
+    _check_targets(key, targets, images, dense)
     classes = check_classes(key, targets, arrays.get("classes"))
+    targets = targets.astype(np.int64)
     part = parts_of(arrays.get("split"), targets, dense, seed)
     # one mean and deviation per channel, from the training images only
     mean = images[part == 0].mean((0, 2, 3), keepdims=True)
@@ -95,22 +93,6 @@ def load(path: Path, *, dense: bool, seed: int = 0) -> Data:
     height, width = images.shape[2:]
     about = f"{path.name}: {sizes} images of {height}×{width} pixels for train / validation / test."
     return Data(train, validation, test, classes, about)
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file by name."""
-    try:
-        loaded: Any = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            raise InputError(f"{path} holds a single array; save named arrays with numpy.savez(path, images=…)")
-        with loaded as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise InputError(f"there is no file {path}") from None
-    except InputError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read as an .npz file of plain arrays: {error}") from error
 
 
 def check_images(images: np.ndarray) -> np.ndarray:
@@ -128,38 +110,54 @@ def check_images(images: np.ndarray) -> np.ndarray:
             f"`images` must have the channels second, (N, channels, H, W); got {images.shape}: "
             "use images.transpose(0, 3, 1, 2)"
         )
-    images = images.astype(np.float32)
-    bad = np.argwhere(~np.isfinite(images))
-    if len(bad):
-        place = tuple(bad[0].tolist())
-        raise InputError(f"`images` must be finite; got {images[place]} at {list(place)} ({len(bad)} such values)")
-    return images
+    return check_numbers("images", images)
 
 
-def _check_targets(key: str, targets: np.ndarray, images: np.ndarray, dense: bool) -> np.ndarray:
+def check_numbers(name: str, x: np.ndarray) -> np.ndarray:
+    """As float32, if every number is one in it."""
+    if x.dtype.kind not in "buif":
+        raise InputError(f"`{name}` must hold numbers; got dtype {x.dtype}")
+    with np.errstate(over="ignore"):  # beyond float32 is infinite there, and told like what was so before
+        numbers = x.astype(np.float32)
+    fine = np.isfinite(numbers)
+    if not fine.all():
+        place = tuple(int(k) for k in np.unravel_index(int(np.argmin(fine)), x.shape))
+        beyond = ", beyond what float32 holds," if np.isfinite(x[place]) else ""
+        raise InputError(
+            f"`{name}` must be finite; got {x[place]}{beyond} at {list(place)} ({int((~fine).sum())} such values)"
+        )
+    return numbers
+
+
+def _check_targets(key: str, targets: np.ndarray, images: np.ndarray, dense: bool) -> None:
     expected = (len(images), *images.shape[2:]) if dense else (len(images),)
     if targets.shape != expected:
         raise InputError(f"`{key}` must have shape {expected} to match `images` {images.shape}; got {targets.shape}")
     if targets.dtype.kind not in "bui":
         raise InputError(f"`{key}` must hold integers, one class each; got dtype {targets.dtype}")
-    return targets.astype(np.int64)
 
 
-def check_classes(key: str, targets: np.ndarray, names: np.ndarray | None) -> tuple[str, ...]:
+def check_classes(key: str, targets: np.ndarray, names: np.ndarray | None, *, several: bool = True) -> tuple[str, ...]:
+    """The names of the classes. `targets` are as they came, for a cast to int64 could wrap them; with `several`, more
+    than one class must occur."""
     low, high = int(targets.min()), int(targets.max())
     if names is not None and (names.ndim != 1 or len(names) < 2):
         raise InputError(f"`classes` must list the names of two or more classes; got shape {names.shape}")
     count = high + 1 if names is None else len(names)
     if low < 0 or high >= count:
-        place = np.argwhere((targets < 0) | (targets >= count))[0].tolist()
+        wrong = (targets < 0) | (targets >= count)
+        place = [int(k) for k in np.unravel_index(int(np.argmax(wrong)), targets.shape)]
         raise InputError(f"label {targets[tuple(place)]} at {place} of `{key}` is not in [0, {max(count, 1) - 1}]")
-    if count < 2:
+    if count < 2 or (several and low == high):
         raise InputError(f"`{key}` holds one class only, {low}; at least two are needed")
     if names is not None:
+        if count > targets.size:
+            raise InputError(f"`classes` names {count:,} classes, but `{key}` holds {targets.size:,} labels in all")
         return tuple(str(name) for name in names)
     present = np.unique(targets)
     if len(present) < count:  # most often a void label such as 255
-        missing = int(np.setdiff1d(np.arange(count), present)[0])
+        # the first that is not at its own place; never all numbers up to a label of 10**9
+        missing = int(np.argmax(present != np.arange(len(present))))
         raise InputError(
             f"`{key}` runs up to {high} but has no label {missing}; number the classes 0, 1, 2 … without gaps, or name "
             "every class in an array `classes`"

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from lossary.core.extras import needed
 from lossary.studies.data import Data, Split
 
 STAMP = 16
@@ -20,7 +21,8 @@ INK = 0.35
 @functools.cache
 def handwritten() -> tuple[np.ndarray, np.ndarray]:
     """Images (1797, 8, 8) in [0, 1], and labels."""
-    from sklearn.datasets import load_digits  # pyright: ignore
+    with needed("real data", "studies"):
+        from sklearn.datasets import load_digits  # pyright: ignore
 
     digits = cast(Any, load_digits())
     images: np.ndarray = digits.images
@@ -43,7 +45,7 @@ class Canvas:
 
 
 def segmentation_data(
-    *, train: int = 400, validation: int = 100, test: int = 200, canvas: Canvas | None = None, seed: int = 0
+    *, train: int = 320, validation: int = 80, test: int = 150, canvas: Canvas | None = None, seed: int = 0
 ) -> Data:
     """Digits on a cluttered canvas; each pixel is background or belongs to one of the digits.
 

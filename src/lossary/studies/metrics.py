@@ -37,6 +37,23 @@ def confusion(labels: np.ndarray, target: np.ndarray, classes: int) -> np.ndarra
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Counts:
+    """How often each class is predicted, is true, and is both: the margins of the confusion table without the table,
+    which for many classes would not fit into memory."""
+
+    hits: np.ndarray
+    predicted: np.ndarray
+    true: np.ndarray
+
+
+def counts(labels: np.ndarray, target: np.ndarray, classes: int) -> Counts:
+    """Of each class from 0."""
+    labels, target = labels.ravel().astype(np.int64), target.ravel().astype(np.int64)
+    every = (target[labels == target], labels, target)
+    return Counts(*(np.bincount(which, minlength=classes) for which in every))
+
+
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Where there is nothing to divide by, NaN: a class that neither occurs nor is predicted has no score."""
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
@@ -56,15 +73,14 @@ def _classes(labels: np.ndarray, target: np.ndarray) -> int:
 
 def class_iou(labels: np.ndarray, target: np.ndarray, classes: int) -> np.ndarray:
     """Intersection over union of each class, over all pixels of the split."""
-    table = confusion(labels, target, classes)
-    hits = np.diag(table)
-    return _ratio(hits, table.sum(0) + table.sum(1) - hits)
+    found = counts(labels, target, classes)
+    return _ratio(found.hits, found.predicted + found.true - found.hits)
 
 
 def class_dice(labels: np.ndarray, target: np.ndarray, classes: int) -> np.ndarray:
     """Dice of each class, over all pixels of the split."""
-    table = confusion(labels, target, classes)
-    return _ratio(2 * np.diag(table), table.sum(0) + table.sum(1))
+    found = counts(labels, target, classes)
+    return _ratio(2 * found.hits, found.predicted + found.true)
 
 
 def mean_iou(labels: np.ndarray, target: np.ndarray) -> float:
@@ -87,8 +103,8 @@ def foreground_dice(labels: np.ndarray, target: np.ndarray) -> float:
 
 def class_recall(logits: np.ndarray, target: np.ndarray, classes: int) -> np.ndarray:
     """The share of each class that is found."""
-    table = confusion(logits.argmax(1), target, classes)
-    return _ratio(np.diag(table), table.sum(1))
+    found = counts(logits.argmax(1), target, classes)
+    return _ratio(found.hits, found.true)
 
 
 def balanced_accuracy(logits: np.ndarray, target: np.ndarray) -> float:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lossary.studies import summary
-from lossary.studies.comparison import REPORT, compare
+from lossary.studies.comparison import REPORT, compare, make_folder
 from lossary.studies.errors import InputError
+from lossary.studies.files import only_here, write_whole
 from lossary.studies.regression import regression_data
 from lossary.studies.results import Comparison
+from lossary.studies.verdicts import Verdicts
 
 if TYPE_CHECKING:
     from lossary.studies.contenders import Losses
@@ -27,27 +32,72 @@ class Outliers:
     shares: tuple[float, ...]
     comparisons: tuple[Comparison, ...]
 
+    @property
+    def reached(self) -> tuple[float, ...]:
+        """The shares that were done."""
+        return self.shares[: len(self.comparisons)]
+
+    def verdicts(self) -> Verdicts:
+        """What differs beyond chance in the first metric, of all pairs of losses at all shares."""
+        found = [summary.verdicts(comparison) for comparison in self.comparisons]
+        values = np.concatenate([own.values[..., :1] for own in found], axis=2)
+        return Verdicts.of(found[0].losses, tuple(map(part, self.reached)), values)
+
     def errors(self) -> dict[str, list[summary.Score]]:
-        """The first metric of each loss, for each share that was reached."""
-        found: dict[str, list[summary.Score]] = {}
-        for comparison in self.comparisons:
-            for row in summary.rows(comparison):
-                found.setdefault(row.loss, []).append(row.scores[comparison.metrics[0].name])
-        return found
+        """The first metric of each loss, for each share that was reached, judged over all of them."""
+        errors: dict[str, list[summary.Score]] = {}
+        found = self.verdicts()
+        for share, comparison in zip(self.reached, self.comparisons, strict=True):
+            metric = comparison.metrics[0]
+            values = {
+                contender.label: [run.test[metric.name] for run in comparison.finished(contender.label)]
+                for contender in comparison.contenders
+            }
+            for loss, score in summary.judged(values, metric, found, part(share)).items():
+                errors.setdefault(loss, []).append(score)
+        return errors
 
     def findings(self) -> list[str]:
+        """Whether anything can be told, what each share tells, and how far the losses moved."""
+        if not self.comparisons:
+            return []
+        first = self.comparisons[0]
+        seeds = "one seed" if len(first.seeds) == 1 else f"{len(first.seeds)} seeds"
+        lines = summary.headline(self.verdicts(), seeds) if len(first.contenders) > 1 else []
+        return [*lines, *self._at_shares(), *self._movement()]
+
+    def _at_shares(self) -> list[str]:
+        """For each share which losses are beyond chance worse than the best."""
+        errors, label, found = self.errors(), self.comparisons[0].metrics[0].label, self.verdicts()
+        lines: list[str] = []
+        for k, share in enumerate(self.reached):
+            told = [loss for loss, scores in errors.items() if scores[k].told]
+            best = min(errors, key=lambda loss: _order(errors[loss][k].mean))
+            if told:
+                lines.append(
+                    f"{share:.0%} outliers: {best} has the lowest {label}, beyond chance from {', '.join(told)}."
+                )
+            elif found.any_told():
+                lines.append(f"{share:.0%} outliers: no loss can be told from the best, {best}.")
+        return lines
+
+    def _movement(self) -> list[str]:
         """Which loss minds the largest share least, which most, and the others between them."""
-        label = self.comparisons[0].metrics[0].label if self.comparisons else ""
+        label = self.comparisons[0].metrics[0].label
         ends = {loss: (scores[0].mean, scores[-1].mean) for loss, scores in self.errors().items() if len(scores) > 1}
         known = {loss: pair for loss, pair in ends.items() if all(math.isfinite(end) for end in pair)}
         if len(known) < 2:
             return []
-        low, high = (f"{100 * share:g} %" for share in (self.shares[0], self.shares[len(self.comparisons) - 1]))
+        low, high = (f"{100 * share:g} %" for share in (self.reached[0], self.reached[-1]))
         told = [
             f"{loss} ({known[loss][0]:.2f} → {known[loss][1]:.2f})" for loss in sorted(known, key=lambda k: known[k][1])
         ]
         lines = [f"{label} from {low} to {high} outliers, lowest at the end: {told[0]}; highest: {told[-1]}."]
         return [*lines, f"Between them: {', '.join(told[1:-1])}."] if len(told) > 2 else lines
+
+
+def _order(mean: float) -> float:
+    return math.inf if math.isnan(mean) else mean
 
 
 def compare_outliers(
@@ -68,16 +118,17 @@ def compare_outliers(
     if not shares or len(set(shares)) < len(shares):
         raise InputError(f"`outliers` must list different shares; got {list(shares)}")
     data = [regression_data(outliers=share) for share in shares]  # all are checked before the first is trained
-    done: list[Comparison] = []
-    folder = None if out is None else Path(out)
-    try:
-        for share, own in zip(shares, data, strict=True):
-            place = None if folder is None else folder / part(share)
-            done.append(compare(losses, study="regression", data=own, out=place, **settings))
-    finally:  # interrupted, too: what is there is worth having
-        found = Outliers(tuple(shares), tuple(done))
-        if folder is not None and done:
-            _write(found, folder)
+    folder = None if out is None else make_folder(Path(out))
+    with contextlib.nullcontext() if folder is None else only_here(folder):
+        done: list[Comparison] = []
+        try:
+            for share, own in zip(shares, data, strict=True):
+                place = None if folder is None else folder / part(share)
+                done.append(compare(losses, study="regression", data=own, out=place, **settings))
+        finally:  # interrupted, too: what is there is worth having
+            found = Outliers(tuple(shares), tuple(done))
+            if folder is not None and done:
+                _write(found, folder)
     return found
 
 
@@ -93,9 +144,8 @@ def part(share: float) -> str:
 def _write(found: Outliers, folder: Path) -> None:
     from lossary.views import charts, report
 
-    first = found.comparisons[0]
+    first, reached = found.comparisons[0], found.reached
     colours, errors = report.colours(first), found.errors()
-    reached = found.shares[: len(found.comparisons)]
     lines = [
         charts.Line(colours[loss], reached[: len(scores)], [score.values for score in scores])
         for loss, scores in errors.items()
@@ -107,18 +157,16 @@ def _write(found: Outliers, folder: Path) -> None:
         errors=errors,
         colours=colours,
         shares=[(share, f"{part(share)}/{REPORT}") for share in reached],
-        best=[min(scores[k].mean for scores in errors.values() if len(scores) > k) for k in range(len(reached))],
+        telling=[any(scores[k].told for scores in errors.values()) for k in range(len(reached))],
         chart=charts.lines(lines, label="error by share of outliers", x="share of outliers", y=first.metrics[0].label),
         textbook=_textbook(),
         findings=found.findings(),
     )
-    (folder / REPORT).write_text(page, encoding="utf-8")
+    write_whole(folder / REPORT, page)
 
 
 def _textbook() -> list[dict[str, Any]]:
     """The constant prediction that each loss likes best, for the numbers that the surveys give."""
-    import numpy as np
-
     from lossary.losses.regression import HuberLoss, L1Loss, MSELoss
 
     found: list[dict[str, Any]] = []

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from lossary.core.extras import needed
+
 TOLERANCE = 1.0
 """How many pixels off an outline may be and still agree, for the surface Dice."""
 
@@ -56,8 +58,6 @@ def _regions(labels: np.ndarray, target: np.ndarray) -> tuple[Any, Any, int]:
 
 
 def _measures() -> Any:
-    try:
+    with needed("measures of outlines", "studies"):
         import monai.metrics as measures  # pyright: ignore
-    except ImportError as error:
-        raise ImportError("measures of outlines need MONAI: pip install 'lossary[studies]'") from error
     return measures

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from lossary.studies.data import Data, Split, parts_of, read_arrays
+from lossary.core.extras import needed
+from lossary.studies.archive import read_arrays
+from lossary.studies.data import Data, Split, check_numbers, parts_of
 from lossary.studies.errors import InputError
 from lossary.studies.metrics import Metric
 from lossary.studies.results import Comparison
@@ -32,7 +34,8 @@ def regression_data(*, outliers: float = 0.05, seed: int = 0) -> Data:
     """
     if not 0 <= outliers < 1:
         raise InputError(f"`outliers` must be in [0, 1); got {outliers}")
-    from sklearn.datasets import load_diabetes  # pyright: ignore
+    with needed("real data", "studies"):
+        from sklearn.datasets import load_diabetes  # pyright: ignore
 
     table = cast(Any, load_diabetes())
     features: np.ndarray = table.data
@@ -68,18 +71,18 @@ def _split(features: np.ndarray, targets: np.ndarray, train: np.ndarray) -> Spli
 
 def _load(path: Path) -> Data:
     """An .npz of `features` (N, F) and `targets` (N,), and optionally `split` (N,)."""
-    arrays = read_arrays(path)
-    for name in ("features", "targets"):
-        if name not in arrays:
-            raise InputError(f"{path} has no array {name!r}; it has {', '.join(sorted(arrays)) or 'none'}")
+    arrays = read_arrays(path, ("features", "targets"), ("split",))
     features, targets = arrays["features"], arrays["targets"]
     if features.ndim != 2 or targets.shape != features.shape[:1]:
         raise InputError(
             f"`features` must have shape (N, F) and `targets` (N,); got {features.shape} and {targets.shape}"
         )
-    for name, x in (("features", features), ("targets", targets)):
-        if x.dtype.kind not in "buif" or not np.isfinite(x).all():
-            raise InputError(f"`{name}` must hold finite numbers")
+    if 0 in features.shape:
+        raise InputError(f"`features` is empty; got shape {features.shape}")
+    # in float64 from here on, so that a mean of large numbers does not leave the finite ones
+    features, targets = (check_numbers(n, arrays[n]).astype(float) for n in ("features", "targets"))
+    if targets.min() == targets.max():
+        raise InputError(f"every number in `targets` is {targets[0]:g}; there is nothing to learn")
     part = parts_of(arrays.get("split"), targets, dense=True, seed=0)
     train = part == 0
     # by the median and its deviation, which a few wrong targets do not move

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
+
+from lossary.studies.files import write_whole
 
 Status = Literal["finished", "diverged", "interrupted"]
 
@@ -101,10 +102,8 @@ class Comparison:
         return cls(**{**fields, **lists})
 
     def save(self, folder: Path) -> None:
-        """Writes results.json whole or not at all: a reader never meets half a file."""
-        scratch = folder / f".{FILE}.{os.getpid()}"
-        scratch.write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        scratch.replace(folder / FILE)
+        """Writes results.json."""
+        write_whole(folder / FILE, json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, folder: Path) -> Comparison:

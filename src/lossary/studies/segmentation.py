@@ -118,7 +118,7 @@ STUDY = Study(
     ),
     class_metric=ClassMetric("Dice", metrics.class_dice),
     pictures=_pictures,
-    epochs=10,
+    epochs=6,
     batch_size=4,
     learning_rate=0.01,
 )

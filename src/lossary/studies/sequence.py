@@ -10,7 +10,8 @@ import numpy as np
 
 from lossary import text
 from lossary.losses.sequence import CTCLoss, ExpectedEditDistanceLoss
-from lossary.studies.data import Data, Split, check_images, parts_of, read_arrays
+from lossary.studies.archive import read_arrays
+from lossary.studies.data import SPLITS, Data, Split, check_classes, check_images, parts_of
 from lossary.studies.digits import PADDING, sequence_data
 from lossary.studies.errors import InputError
 from lossary.studies.metrics import Metric
@@ -29,10 +30,7 @@ _SHOWN = 12
 
 def _load(path: Path) -> Data:
     """An .npz of `images` (N, H, W) or (N, channels, H, W) and `labels` (N, S): from 0, -1 behind the last."""
-    arrays = read_arrays(path)
-    for name in ("images", "labels"):
-        if name not in arrays:
-            raise InputError(f"{path} has no array {name!r}; it has {', '.join(sorted(arrays)) or 'none'}")
+    arrays = read_arrays(path, ("images", "labels"), ("split", "classes"))
     images, labels = check_images(arrays["images"]), arrays["labels"]
     if labels.ndim != 2 or len(labels) != len(images) or labels.dtype.kind not in "ui":
         raise InputError(
@@ -42,17 +40,19 @@ def _load(path: Path) -> Data:
     behind = labels < 0
     if (labels < PADDING).any() or (behind[:, :-1] & ~behind[:, 1:]).any():
         raise InputError(f"`labels` must be 0 or more, with {PADDING} only behind the last of a row")
-    count = int(labels.max()) + 1
-    names = arrays.get("classes", np.arange(count))
-    if len(names) < count:
-        raise InputError(f"`classes` names {len(names)} labels; `labels` runs up to {count - 1}")
+    if behind.all():
+        raise InputError(f"every label in `labels` is {PADDING}, which stands for none: no strip says anything")
+    names = check_classes("labels", labels[~behind], arrays.get("classes"))
     part = parts_of(arrays.get("split"), labels, dense=True, seed=0)
+    for index, name in enumerate(SPLITS):
+        if behind[part == index].all():
+            raise InputError(f"every label of the {name} part is {PADDING}, which stands for none: nothing to read")
     mean, deviation = images[part == 0].mean(), images[part == 0].std() or 1.0
     images, labels = (images - mean) / deviation, np.where(behind, PADDING, labels.astype(np.int64) + 1)
     splits = [Split(images[part == p], labels[part == p]) for p in range(3)]
     sizes = " / ".join(str(len(split)) for split in splits)
     about = f"{path.name}: {sizes} strips for train / validation / test."
-    return Data(*splits, classes=("blank", *map(str, names)), description=about)
+    return Data(*splits, classes=("blank", *names), description=about)
 
 
 def _model(channels: int, classes: int) -> nn.Module:

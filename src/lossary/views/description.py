@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from lossary.core import options
+from lossary.core.catalogue import create
+from lossary.core.compound import COMPOUND, ScheduledLoss
 from lossary.core.loss import Facts, Loss
 
 
@@ -78,7 +80,6 @@ class Description:
             "taxonomy": self.facts.taxonomy,
             "source": self.facts.source,
             "arxiv": self.facts.arxiv,
-            "surveys": list(self.facts.surveys),
             "summary": self.summary,
         }
 
@@ -123,7 +124,7 @@ def describe(cls: type[Loss]) -> Description:
     return Description(
         name=cls.__name__,
         short_name=cls.short_name(),
-        family=cls.family_name,
+        family=cls.family_name or "compound",
         tasks=cls.tasks(),
         facts=cls.facts,
         decomposable=typical(cls).decomposable,
@@ -140,6 +141,10 @@ def describe(cls: type[Loss]) -> Description:
 
 def typical(cls: type[Loss]) -> Loss:
     """A loss of this class to look at: its defaults, and for what has none the first choice or a small number."""
+    if cls.__name__ in COMPOUND:
+        two = create("l1") + create("mse")
+        made = {"OutputLoss": two.on("output"), "ScheduledLoss": ScheduledLoss(two, {"l1": [(0, 1.0), (9, 0.5)]})}
+        return made.get(cls.__name__) or cls(two.pairs)  # pyright: ignore[reportCallIssue]
     required = {
         name: _sample(annotation, field.metadata.get("domain", options.Domain()))
         for name, field, annotation in cls.options()

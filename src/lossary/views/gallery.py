@@ -9,18 +9,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from lossary.core import options
 from lossary.core.catalogue import catalogue
 from lossary.core.loss import Loss
 from lossary.views.axes import axes_of
+from lossary.views.curves import Curve, curves
 from lossary.views.description import Description, describe, typical
 from lossary.views.plots import plot, svg
 
 INTRODUCTION = """# Gallery
 
-Every loss of the catalogue: its value on the left, its slope on the right. Where a loss has an option that is a number,
-the picture shows three values of it. `lossary show NAME` says more of each, `lossary plot NAME --option 1 2 3` draws
-others. This page is built by `python -m lossary.views.gallery`; edit the docstrings instead.
+Every loss of the catalogue: its value on the left, its slope on the right. Where a loss has a number for an option that
+changes these curves, the picture shows up to three values of it. `lossary show NAME` says more of each, `lossary plot
+NAME --option 1 2 3` draws others. This page is built by `python -m lossary.views.gallery`; edit the docstrings instead.
 """
 
 
@@ -53,7 +56,8 @@ def page(classes: Sequence[type[Loss]]) -> str:
 
 
 def variations(loss: Loss) -> list[Loss]:
-    """The loss, and where it has an option of its own that is a number, the loss at half and twice the default.
+    """The loss, and where it has an option of its own that is a number and acts on the curve, the loss at half and
+    twice the default. Values that give the same curve are drawn once.
 
     >>> import lossary
     >>> [v.gamma for v in variations(lossary.FocalLoss("binary"))]
@@ -66,8 +70,27 @@ def variations(loss: Loss) -> list[Loss]:
             continue
         domain = field.metadata["domain"]
         values = [v for v in (default / 2, default, default * 2) if v in domain]
-        return [varied for value in values if (varied := _replaced(loss, name, value)) is not None]
+        varied = distinct([made for value in values if (made := _replaced(loss, name, value)) is not None])
+        if len(varied) > 1:
+            return varied
     return [loss]
+
+
+def distinct(losses: Sequence[Loss]) -> list[Loss]:
+    """Those of the losses whose curves are not the curve of one before them."""
+    kept: list[Curve] = []
+    for line in curves(losses):
+        if not any(_coincide(line, other) for other in kept):
+            kept.append(line)
+    return [line.loss for line in kept]
+
+
+def _coincide(a: Curve, b: Curve) -> bool:
+    """Whether two curves are one line on paper: a thousandth of their height apart at most."""
+    values = np.interp(a.x, b.x, b.value)
+    both = np.concatenate([a.value, values])
+    height = float(np.nanmax(both) - np.nanmin(both))
+    return bool(np.nanmax(np.abs(np.asarray(a.value) - values)) <= 1e-3 * height)
 
 
 def _replaced(loss: Loss, name: str, value: float) -> Loss | None:
@@ -79,7 +102,8 @@ def _replaced(loss: Loss, name: str, value: float) -> Loss | None:
 
 
 def _anchor(family: str) -> str:
-    return family.replace("_", "-")
+    """As Markdown makes it of the heading."""
+    return family.replace("_", "-").replace(" ", "-")
 
 
 def _entry(d: Description, drawn: bool) -> Iterator[str]:

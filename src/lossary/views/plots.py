@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lossary.core.compound import SumLoss
+from lossary.core.extras import needed
 from lossary.core.loss import Loss
 from lossary.views.axes import scene
 from lossary.views.curves import Curve, Numbers, curves
@@ -54,11 +55,9 @@ def plot(losses: Sequence[Loss], axis: str | None = None, limits: tuple[float, f
 
 def draw(lines: Sequence[Curve]) -> Figure:
     """A picture of curves over one axis."""
-    try:
+    with needed("pictures", "studies"):
         from matplotlib.figure import Figure
         from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install 'lossary[studies]'") from error
 
     if len(lines) > MOST_CURVES:
         raise ValueError(f"a picture holds at most {MOST_CURVES} curves; got {len(lines)}. Draw fewer at once.")

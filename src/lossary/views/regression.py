@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lossary.core.extras import needed
 from lossary.core.loss import Loss
 from lossary.studies.boxes.experiment import CENTER, RADIUS, STEPS, Numbers, Regression, trajectory
 from lossary.views.plots import frame, look
@@ -112,8 +113,6 @@ def _rectangle(box: Sequence[float] | Numbers) -> tuple[tuple[float, float], flo
 
 
 def _figure(width: float, height: float) -> Figure:
-    try:
+    with needed("pictures", "studies"):
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError("pictures need matplotlib: pip install 'lossary[studies]'") from error
     return Figure(figsize=(width, height), dpi=100, layout="constrained")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lossary.core.extras import needed
 from lossary.studies import summary
+from lossary.studies.files import write_whole
 from lossary.studies.results import Comparison
+from lossary.studies.verdicts import ANNOUNCED
 from lossary.views import charts
 
 if TYPE_CHECKING:
@@ -27,10 +29,8 @@ _BARS = 12
 
 
 def write(comparison: Comparison, sections: Sequence[Section], path: Path) -> None:
-    """Writes the report whole or not at all."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(page(comparison, sections), encoding="utf-8")
-    scratch.replace(path)
+    """Writes the report."""
+    write_whole(path, page(comparison, sections))
 
 
 def page(comparison: Comparison, sections: Sequence[Section]) -> str:
@@ -43,6 +43,9 @@ def page(comparison: Comparison, sections: Sequence[Section]) -> str:
         rows=summary.rows(comparison),
         differences={gap.loss: gap for gap in summary.differences(comparison)},
         findings=summary.findings(comparison),
+        told=_told(comparison),
+        level=ANNOUNCED,
+        needed=functools.partial(summary.needed, comparison=comparison),
         strips=_strips(comparison),
         metric_charts=_metric_charts(comparison),
         loss_charts=_loss_charts(comparison),
@@ -65,7 +68,8 @@ def colours(comparison: Comparison) -> dict[str, int]:
 
 @functools.cache
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    with needed("reports", "studies"):
+        from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("lossary", "views/templates"),
@@ -83,6 +87,12 @@ def _breakable(label: str) -> Markup:
     from markupsafe import Markup
 
     return Markup("<wbr>").join(re.split(r"(?=[:+])|(?<=_)", label))
+
+
+def _told(comparison: Comparison) -> list[tuple[str, dict[str, list[str]]]]:
+    """For each metric, by its label, which losses are better than which beyond chance."""
+    table, found = summary.rows(comparison), summary.verdicts(comparison)
+    return [(m.label, summary.announced(table, m, found, m.name)) for m in comparison.metrics]
 
 
 def _strips(comparison: Comparison) -> dict[str, tuple[float, float]]:

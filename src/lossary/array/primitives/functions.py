@@ -116,7 +116,10 @@ def softmax(x: Array, axis: int) -> Array:
     if is_tensorflow(x):
         import tensorflow as tf
 
-        return tf.nn.softmax(x, axis)
+        # one NaN makes all of it NaN, as elsewhere; TensorFlow's own leaves the other classes 0
+        p = tf.nn.softmax(x, axis)
+        total = tf.reduce_sum(p, axis=axis, keepdims=True)
+        return tf.where(tf.math.is_nan(total), total, p)
     return namespace(x).exp(log_softmax(x, axis))
 
 
@@ -187,12 +190,17 @@ def power(xp: Namespace, base: Array, exponent: float) -> Array:
     return apply_where(xp, xp.logical_not(base <= tiny(xp, base)), lambda b: b**exponent, base, 0.0)  # NaN stays NaN
 
 
-def focal(xp: Namespace, log_p: Array, gamma: float, miss: Array | None = None) -> Array:
-    """-(1-p)^γ ln p. `miss` is 1 - p, where that is known already."""
+def focal(xp: Namespace, log_p: Array, gamma: float, miss: Array | None = None, smooth: bool = True) -> Array:
+    """-(1-p)^γ ln p. `miss` is 1 - p, where that is known already; `smooth` says that the value is differentiated."""
     if gamma == 0:
         return -log_p
     # 1 - p from log p keeps its digits as p → 1
-    return power(xp, -xp.expm1(log_p) if miss is None else miss, gamma) * -log_p
+    factor = power(xp, -xp.expm1(log_p) if miss is None else miss, gamma)
+    if not smooth:
+        return factor * -log_p
+    # an impossible answer costs -ln p = ∞: the slope of the factor, 0, would meet it
+    impossible = log_p == float("-inf")
+    return xp.where(impossible, -log_p, factor * -xp.where(impossible, -1.0, log_p))
 
 
 def focal_slope(
@@ -203,6 +211,7 @@ def focal_slope(
         return -1.0
     rest = -xp.expm1(log_p) if miss is None else miss
     beside = 1.0 - rest if p is None else p
+    log_p = clip(xp, log_p, min=-1e4)  # where p is 0, and its product with ln p too, were it -∞
     if gamma >= 1:
         return power(xp, rest, gamma - 1.0) * add_product(-rest, beside, log_p, gamma)
     # (1-p)^(γ-1) grows without bound as p → 1, and log p beats it: the limit is 0

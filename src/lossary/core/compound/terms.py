@@ -186,8 +186,10 @@ class CompoundLoss(Loss):
                 prepared.append((_reading(loss), tuple(own), batch))
         batches = [found(loss, own) for (_, loss), own in zip(self.terms, owns, strict=True)]
         for (_, loss), batch in zip(self.terms, batches, strict=True):
+            part = loss.loss if isinstance(loss, OutputLoss) else loss
+            part.check_batch(batch)
             if isinstance(batch, ClassBatch):
-                batch.wanted |= {(loss.loss if isinstance(loss, OutputLoss) else loss).reads}
+                batch.wanted |= {part.reads}
         return Prepared(tuple(batches), None if self.weighed_by is None else operands[self.weighed_by])
 
     def evaluate(self, batch: Prepared) -> Terms:

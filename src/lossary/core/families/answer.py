@@ -14,8 +14,8 @@ class Answer:
     """The probability of an answer: `log_p`, `p`, and `miss` = 1 - p, each with all its digits and computed once."""
 
     def __init__(self, xp: Namespace, log_p: Array, smooth: bool = True) -> None:
-        # `elementwise` tells every quantity whether its value is differentiated; here that changes nothing
-        self.xp, self.log_p = xp, log_p
+        # `elementwise` tells every quantity whether its value is differentiated
+        self.xp, self.log_p, self.smooth = xp, log_p, smooth
 
     @once
     def p(self) -> Array:
@@ -32,7 +32,7 @@ class Answer:
 
     def fading(self, gamma: float) -> Array:
         """-(1-p)^γ ln p: the term of the focal loss."""
-        return focal(self.xp, self.log_p, gamma, self.miss)
+        return focal(self.xp, self.log_p, gamma, self.miss, self.smooth)
 
     def fading_slope(self, gamma: float) -> Array | float:
         """Its derivative by ln p."""
@@ -141,7 +141,7 @@ class Scored(Logit):
         return self._answer(log_yes, self.p, self.miss), self._answer(log_no, 1.0 - miss, miss)
 
     def _answer(self, log_p: Array, p: Array, miss: Array) -> Answer:
-        answer = Answer(self.xp, log_p)
+        answer = Answer(self.xp, log_p, self.smooth)
         answer.p, answer.rough_p, answer.miss = p, p, miss
         return answer
 

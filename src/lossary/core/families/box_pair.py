@@ -107,7 +107,8 @@ class BoxPair:
             + magnitude(xp, p.y2 - t.y2)
         )
         equal = stop_gradient(distance) == 0
-        return xp.where(union > 0, divide(xp, self.intersection, union), xp.where(equal, 1.0, xp.zeros_like(union)))
+        proper = xp.logical_not(union <= 0)  # NaN stays NaN
+        return xp.where(proper, divide(xp, self.intersection, union), xp.where(equal, 1.0, xp.zeros_like(union)))
 
     # --- the enclosing box ------------------------------------------------------------------------------------------
 

@@ -215,6 +215,7 @@ class ClassificationLoss(Loss):
         else:
             batch.labels, batch.counted = self._valid_labels(xp, target, counted, batch.classes)
         batch.weight = where_counted(xp, batch.counted, weight)
+        self.check_batch(batch)
         return batch
 
     # --- shapes ---------------------------------------------------------------------------------------------------
@@ -239,14 +240,16 @@ class ClassificationLoss(Loss):
                 f"{name}: `prediction` of shape {sizes(prediction)} has one class along axis {axis}, and {what}. For "
                 "one score per place drop that axis, and use a loss with task='binary'."
             )
+        return axis
+
+    def check_batch(self, batch: ClassBatch) -> None:
         for option_name in self.one_per_class:
             numbers = cast("float | tuple[float, ...] | None", getattr(self, option_name))
-            if isinstance(numbers, tuple) and classes is not None and len(numbers) != classes:
+            if batch.axis is not None and isinstance(numbers, tuple) and len(numbers) != batch.classes:
                 raise ValueError(
-                    f"{name}: `{option_name}` has {len(numbers)} numbers, but `prediction` of shape "
-                    f"{sizes(prediction)} has {classes} classes along axis {axis}"
+                    f"{type(self).__name__}: `{option_name}` has {len(numbers)} numbers, but `prediction` of shape "
+                    f"{sizes(batch.scores)} has {batch.classes} classes along axis {batch.axis}"
                 )
-        return axis
 
     def _target_is_dense(self, prediction: Array, target: Array, axis: int | None) -> bool:
         """Whether a multiclass target is a distribution over classes; raises where it is neither that nor labels."""

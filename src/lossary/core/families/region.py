@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from lossary.array.namespace import Array, Namespace, namespace
 from lossary.array.primitives import along, class_sums, divide, region_sums, sizes, stop_gradient, total
-from lossary.core import contract
 from lossary.core.families.classification import ClassBatch, ProbabilityLoss, class_vector
 from lossary.core.families.elements import rank, weighted
 from lossary.core.loss import Taxonomy, family
@@ -66,15 +65,14 @@ class ScopedLoss(ProbabilityLoss):
     def reads(self) -> str:
         return "p"
 
-    def encode(self, given: contract.Arguments) -> ClassBatch:
-        batch = super().encode(given)
+    def check_batch(self, batch: ClassBatch) -> None:
+        super().check_batch(batch)
         chosen = self.classes
         if not isinstance(chosen, str) and max(chosen) >= batch.classes:
             raise ValueError(
-                f"{given.name}: `classes` holds {max(chosen)}, but `prediction` of shape {sizes(given.prediction)} "
-                f"has {batch.classes} classes, 0 to {batch.classes - 1}"
+                f"{type(self).__name__}: `classes` holds {max(chosen)}, but `prediction` of shape "
+                f"{sizes(batch.scores)} has {batch.classes} classes, 0 to {batch.classes - 1}"
             )
-        return batch
 
 
 @family
@@ -206,7 +204,7 @@ class RegionLoss(OverlapLoss):
     def _losses(self, xp: Namespace, counts: Counts) -> ClassLosses:
         counted = counts.places > 0  # an image of which everything is ignored has no classes
         if self.classes == "present":
-            counted = xp.logical_and(counted, counts.tp + counts.fn > 0)
+            counted = xp.logical_and(counted, xp.logical_not(counts.tp + counts.fn <= 0))  # NaN is present
         if self.joins_classes and self.task != "binary":
             counted, weight = self.taking_part(xp, counts.tp, counted)
             counts, counted = self.joined(xp, counts, weight), xp.any(counted, axis=-1)

@@ -66,7 +66,7 @@ class GaussianPair:
 
     @once
     def divergence(self) -> Array:
-        """KL(prediction ‖ target)."""
+        """KL(prediction ‖ target): the first box's from the second's."""
         xp, (w, h, w_t, h_t), (x, y) = self.xp, self.thick, self.offset
 
         def stretch(ratio: Array) -> Array:  # r² - 1 - ln r², 0 where sides are equal

@@ -17,7 +17,7 @@ from lossary.core.options import option
     "Chen & Du 2021, Control Distance IoU and Control Distance IoU Loss Function",
     arxiv="2103.11696",
     surveys=("S0",),
-    span=(0.0, 4.0),
+    span=(0.0, 3.5),  # CIoU's 2½, and 1 for the corners
     constant="α of base='ciou'",
 )
 class CDIoULoss(BoxLoss):
@@ -37,7 +37,7 @@ class CDIoULoss(BoxLoss):
     give exactly 0 with a finite gradient, points included.
 
     Elsewhere: the authors' code adds 0.001 times a distance between anchors and targets, in which no prediction occurs:
-    it trains GIoU. The survey S0 divides one norm by 4c; the paper divides the sum of four.
+    it trains GIoU. Some surveys divide one norm by 4c; the paper divides the sum of four.
 
     >>> import numpy as np, lossary
     >>> pair = np.array([[0.0, 0, 3, 2]]), np.array([[0.0, 2, 3, 4]])
@@ -56,7 +56,11 @@ class CDIoULoss(BoxLoss):
         return value + pair.aspect_penalty if self.base == "ciou" else value
 
 
-@loss("Gevorgyan 2022, SIoU Loss: More Powerful Learning for Bounding Box Regression", arxiv="2205.12740", span=(0, 3))
+@loss(
+    "Gevorgyan 2022, SIoU Loss: More Powerful Learning for Bounding Box Regression",
+    arxiv="2205.12740",
+    span=(0.0, 3.0 - math.exp(-1.0) - math.exp(-2.0)),  # distance up to 2(1 - e⁻²), shape up to 2(1 - e⁻¹), halved
+)
 class SIoULoss(BoxLoss):
     r"""IoU with a cost of distance that is softened along the diagonal, and a cost of shape.
 

@@ -49,7 +49,7 @@ class DIoULoss(BoxLoss):
     "Zheng et al. 2020, Distance-IoU Loss, eq. 10 to 12",
     arxiv="1911.08287",
     surveys=("S0", "S2", "S4"),
-    span=(0.0, 3.0),
+    span=(0.0, 2.5),  # α·v is at most ½
     constant="α",
 )
 class CIoULoss(BoxLoss):
@@ -85,7 +85,7 @@ class CIoULoss(BoxLoss):
     "Zhang et al. 2021, Focal and Efficient IOU Loss, eq. 6",
     arxiv="2101.08158",
     surveys=("S0",),
-    span=(0.0, 4.0),
+    span=(0.0, 3.25),  # a target without size in the corner of a box: 1 + ¼ + 1 + 1
 )
 class EIoULoss(BoxLoss):
     r"""Efficient IoU: DIoU plus the differences of width and height, each on its own.
@@ -101,8 +101,8 @@ class EIoULoss(BoxLoss):
     Shapes: (..., 4) both; the unreduced loss has the leading shape. It does not depend on the unit. Two equal boxes
     give exactly 0, points included.
 
-    Elsewhere: mmdetection's `EIoULoss` is another loss of that name, the extended IoU of Peng & Yu 2021. The survey S0
-    prints c² in the last denominator; the paper has C_h².
+    Elsewhere: mmdetection's `EIoULoss` is another loss of that name, the extended IoU of Peng & Yu 2021. Some
+    surveys print c² in the last denominator; the paper has C_h².
 
     >>> import numpy as np, lossary
     >>> float(lossary.EIoULoss()(np.array([[0.0, 0, 1, 1]]), np.array([[0.0, 0, 2, 1]])))
@@ -116,8 +116,9 @@ class EIoULoss(BoxLoss):
 @loss(
     "Zhang et al. 2021, Focal and Efficient IOU Loss, eq. 13",
     arxiv="2101.08158",
+    aliases=("f_eiou",),
     surveys=("S0",),
-    span=(0.0, 4.0),
+    span=(0.0, 3.25),  # a target without size in the corner of a box: 1 + ¼ + 1 + 1
     constant="the weight IoU^γ",
     unseen="boxes that do not overlap, whose weight is 0",
 )

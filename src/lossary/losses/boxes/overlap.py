@@ -33,7 +33,7 @@ class IoULoss(BoxLoss):
     give exactly 0, points included.
 
     Elsewhere: mmdetection's `IoULoss` has `mode="log"` by default, with `eps=1e-6` as floor, and the same three forms.
-    The survey S1 calls a segmentation loss by this name: that is `JaccardLoss`.
+    A survey (Jadon 2020) calls a segmentation loss by this name: that is `JaccardLoss`.
 
     >>> import numpy as np, lossary
     >>> half = np.array([[0.0, 0, 1, 1]]), np.array([[0.0, 0, 2, 1]])
@@ -46,7 +46,8 @@ class IoULoss(BoxLoss):
 
     def values(self, xp: Namespace, pair: BoxPair) -> Array:
         if self.form == "log":
-            return apply_where(xp, pair.iou > self.floor, lambda iou: -xp.log(iou), pair.iou, -math.log(self.floor))
+            apart = pair.iou <= self.floor  # NaN is not
+            return apply_where(xp, xp.logical_not(apart), lambda iou: -xp.log(iou), pair.iou, -math.log(self.floor))
         return 1.0 - (pair.iou if self.form == "linear" else pair.iou**2)
 
 

@@ -86,19 +86,32 @@ class KLDBoxLoss(BoundedDistanceLoss):
     Args:
         form: f; `"log"` is ln(1 + D), the paper's choice, `"sqrt"` is √D.
         tau: τ; 1 makes the loss of two equal boxes 0, a larger one flattens it and adds 1 - 1/τ.
+        reverse: False has D of the prediction from the target, KL(prediction ‖ target); True KL(target ‖ prediction),
+            where an error counts by the sides of the prediction.
 
     Shapes: (..., 5) both, centre x and y, width, height, angle in radians; the unreduced loss has the leading shape. It
     does not depend on the unit. Two equal boxes give exactly 0 with `tau=1`, points included.
 
-    Elsewhere: mmrotate's `kld_loss` with `fun="log1p", tau=1, sqrt=False` agrees at ordinary sizes, and takes √D in the
-    place of D by default. The divergence of the target from the prediction, and symmetric forms, are further variants
-    of the paper.
+    Elsewhere: mmrotate's `kld_loss` takes KL(target ‖ prediction): with `fun="log1p", tau=1, sqrt=False` it is
+    `reverse=True` at ordinary sizes. By default it takes √D in the place of D. Its `jd_loss` (the mean of both
+    directions) and `kld_symmax_loss`, `kld_symmin_loss` are symmetric forms that are not here.
 
     >>> import numpy as np, lossary
     >>> box = np.array([[0.0, 0, 4, 2, 0.3]])
-    >>> round(float(lossary.KLDBoxLoss()(box * [1, 1, 2, 1, 1], box)), 4)  # D = (4 - 1 - ln 4)/2
+    >>> wide = box * [1, 1, 2, 1, 1]
+    >>> round(float(lossary.KLDBoxLoss()(wide, box)), 4)  # D = (4 - 1 - ln 4)/2
     0.3717
+    >>> round(float(lossary.KLDBoxLoss(reverse=True)(wide, box)), 4)  # D = (1/4 - 1 + ln 4)/2
+    0.2164
     """
+
+    reverse: bool = option(default=False)
+
+    def pair(self, xp: Namespace, prediction: Array, target: Array) -> GaussianPair:
+        return GaussianPair(xp, target, prediction) if self.reverse else super().pair(xp, prediction, target)
+
+    def preparation_key(self) -> str:
+        return f"{super().preparation_key()}, reversed" if self.reverse else super().preparation_key()
 
     def distance(self, xp: Namespace, pair: GaussianPair) -> Array:
         return pair.divergence

@@ -33,8 +33,8 @@ class InfoNCELoss(SimilarityLoss):
     Shapes: features (*, D) of any length, labels (*): (N, 2, D) and (N, 2), say, for two views. The unreduced loss is
     (*). P_i are the other features of the label, N_i those of other labels. An anchor without positives counts nowhere.
 
-    Elsewhere: `pytorch_metric_learning.losses.NTXentLoss(temperature)`, which averages over pairs, not anchors: the
-    same where all anchors have equally many positives; `optax.losses.ntxent`, which is NaN for an anchor without any.
+    Elsewhere: `pytorch_metric_learning.losses.NTXentLoss(temperature)` and `optax.losses.ntxent`, which average over
+    pairs, not anchors: the same where all anchors have equally many positives. optax is NaN where no anchor has one.
     MONAI's `ContrastiveLoss` is this loss for two views; it overflows at τ = .01.
 
     >>> import numpy as np, lossary

@@ -39,7 +39,7 @@ class BCELoss(LikelihoodLoss):
     Elsewhere: `torch.nn.functional.binary_cross_entropy_with_logits`, `optax.losses.sigmoid_binary_cross_entropy`
     (unreduced), `keras.losses.BinaryCrossentropy(from_logits=True)`, smoothing included. smp's `SoftBCEWithLogitsLoss`
     smooths to 1-ε and ε, which is twice as much, and its mean counts ignored places; timm's `BinaryCrossEntropy`
-    smooths to 1-ε+ε/C and ε/C. Survey S1 multiplies both terms by one weight: that is `sample_weight`.
+    smooths to 1-ε+ε/C and ε/C. What multiplies both terms by one weight is `sample_weight`.
 
     >>> import numpy as np, lossary
     >>> logits, target = np.array([2.0, -1.0, 3.0, 0.5]), np.array([1, 0, 255, 255])
@@ -69,7 +69,13 @@ class BCELoss(LikelihoodLoss):
 @loss(
     "Good 1952, Rational Decisions; label smoothing: Szegedy et al. 2016, section 7",
     arxiv="1512.00567",
-    aliases=("ce", "softmax_cross_entropy", "categorical_cross_entropy", "sparse_categorical_cross_entropy"),
+    aliases=(
+        "ce",
+        "weighted_cross_entropy",
+        "softmax_cross_entropy",
+        "categorical_cross_entropy",
+        "sparse_categorical_cross_entropy",
+    ),
     surveys=("S0", "S1", "S2", "S4"),
 )
 class CrossEntropyLoss(LikelihoodLoss):

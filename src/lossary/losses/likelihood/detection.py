@@ -15,7 +15,7 @@ from lossary.core.options import option
 @loss(
     "Li et al. 2020, Generalized Focal Loss, eq. 2",
     arxiv="2006.04388",
-    aliases=("qfl",),
+    aliases=("qfl", "qfocal"),
     surveys=("S2",),
 )
 class QualityFocalLoss(ForegroundMean, SigmoidLoss):

@@ -54,9 +54,9 @@ class BalancedBCELoss(BalancedLoss):
     both sides by its share. The unreduced loss has that shape. Sums of both sides add up over shards, so β is that of
     the whole batch.
 
-    Elsewhere: kornia's and HED's own code sum over pixels (`reduction="sum"`). `pos_weight=#negatives/#positives` in
-    `torch.nn.functional.binary_cross_entropy_with_logits` is this times #places/#positives. pytorch-toolbelt's balanced
-    loss adds a focal exponent.
+    Elsewhere: HED's own code sums over pixels (`reduction="sum"`); many of its ports take their mean.
+    `pos_weight=#negatives/#positives` in `torch.nn.functional.binary_cross_entropy_with_logits` is this times
+    #places/#positives. pytorch-toolbelt's balanced loss adds a focal exponent.
 
     >>> import numpy as np, lossary
     >>> logits, target = np.array([0.0, 0.0, 0.0, 0.0]), np.array([1, 0, 0, 0])
@@ -283,7 +283,7 @@ class TopKLoss(LikelihoodLoss):
         k = xp.ceil(self.fraction * number - 1e-3)
         place = running_sum(xp.astype(xp.ones_like(ranked), xp.int32))
         least = xp.sum(xp.where(place == xp.astype(k, place.dtype), ranked, 0.0))
-        above, tie = rank > least, rank == least
+        above, tie = xp.logical_not(rank <= least), rank == least  # NaN is above all
         left = k - xp.sum(xp.astype(above, values.dtype))
         share = xp.where(above, 1.0, xp.astype(tie, values.dtype) * divide(xp, left, _count(xp, tie, values)))
         if counted is not None:

@@ -33,8 +33,9 @@ class GeneralizedCrossEntropyLoss(LikelihoodLoss):
     Shapes: logits (N, C, *), target (N, *) integers or (N, C, *) distributions; the unreduced loss is (N, *).
     In [0, 1/q].
 
-    Elsewhere: no torch, Keras or optax function. The paper's truncated form, which leaves examples out once p_t is
-    below a threshold, is a `mask`.
+    Elsewhere: `keras.losses.CategoricalGeneralizedCrossEntropy(q=…)` gives the same number; it takes probabilities
+    (`from_logits=False`), classes last, and its default q is .5. torch and optax have none. The paper's truncated form,
+    which leaves examples out once p_t is below a threshold, is a `mask`.
 
     >>> import numpy as np, lossary
     >>> round(float(lossary.GeneralizedCrossEntropyLoss(q=0.5)(np.log([[0.25, 0.75]]), np.array([0]))), 4)

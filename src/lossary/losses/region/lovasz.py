@@ -155,4 +155,4 @@ class LovaszHingeLoss(LovaszLoss):
 
     def errors(self, xp: Namespace, x: Array, true: Array) -> Array:
         error = 1.0 - xp.where(true, x, -x)
-        return xp.where(error > 0, error, 0.0)
+        return xp.where(error <= 0, 0.0, error)  # NaN stays NaN

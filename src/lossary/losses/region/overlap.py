@@ -110,8 +110,9 @@ class JaccardLoss(RegionLoss):
     Shapes: as classification; unreduced (N, C) per image. In [0, 1]. J = D/(2-D) for a Dice coefficient D.
 
     Elsewhere: `segmentation_models_pytorch.losses.JaccardLoss` joins the batch (`per="batch"`), counts as `soft="l1"`
-    and gives classes without target a 0 that stays in the mean; `monai.losses.DiceLoss(jaccard=True)` has twice this
-    smooth. Survey S1 averages the index over pixels; it is one of whole images.
+    and gives classes without target a 0 that stays in the mean; `monai.losses.DiceLoss(jaccard=True)` counts a
+    smooth half: its 1 (`smooth_nr=1, smooth_dr=1`) is `smooth=0.5` here. Some surveys average the index over pixels; it
+    is one of whole images.
 
     >>> import numpy as np, lossary
     >>> logits, target = np.array([[40.0, 40.0, -40.0]]), np.array([[1, 0, 0]])
@@ -145,8 +146,8 @@ class TverskyLoss(RegionLoss):
     Shapes: as classification; unreduced (N, C) per image. In [0, 1].
 
     Elsewhere: MONAI, smp and optax call the weights alpha (false positives) and beta; Keras 3.15 documents them so and
-    has them swapped; before kornia 0.9 only their sum mattered there. Survey S3 says α controls false negatives; the
-    paper has it on false positives.
+    has them swapped; before kornia 0.9 only their sum mattered there. Some surveys say that α controls false negatives;
+    the paper has it on false positives.
 
     >>> import numpy as np, lossary
     >>> logits, target = np.array([[40.0, 40.0, -40.0]]), np.array([[1, 0, 0]])
@@ -260,8 +261,8 @@ class SensitivitySpecificityLoss(RegionLoss):
     Shapes: as classification; unreduced (N, C) per image. In [0, 1]. `smooth` is added to both denominators. For a
     perfect soft prediction of a soft target it is 0 with `squared=True` only, or with `soft="l1"`.
 
-    Elsewhere: NiftyNet and SegLossOdyssey have r = .1 (the latter with smooth 1, and the names of the two terms
-    exchanged).
+    Elsewhere: NiftyNet has this r, .05, and adds up over classes where this is their mean; SegLossOdyssey has r = .1,
+    smooth 1, and the names of the two terms exchanged.
 
     >>> import numpy as np, lossary
     >>> logits, target = np.array([[40.0, -40.0, 40.0, -40.0]]), np.array([[1, 1, 0, 0]])  # half of each is found

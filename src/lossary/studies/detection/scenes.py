@@ -9,7 +9,8 @@ from typing import Any, cast
 import numpy as np
 
 from lossary.studies import digits
-from lossary.studies.data import Data, Split, check_classes, check_images, parts_of, read_arrays
+from lossary.studies.archive import read_arrays
+from lossary.studies.data import Data, Split, check_classes, check_images, check_numbers, parts_of
 from lossary.studies.errors import InputError
 
 
@@ -112,23 +113,23 @@ def load(path: Path, *, seed: int = 0) -> Data:
     object, and `boxes` (N, M, 4), corners in pixels; optionally `split` and `classes`, as in
     `lossary.studies.data.load`.
     """
-    arrays = read_arrays(path)
-    for name in ("images", "labels", "boxes"):
-        if name not in arrays:
-            raise InputError(f"{path} has no array {name!r}; it has {', '.join(sorted(arrays)) or 'none'}")
-    images, labels, boxes = check_images(arrays["images"]), arrays["labels"], arrays["boxes"].astype(np.float32)
+    arrays = read_arrays(path, ("images", "labels", "boxes"), ("split", "classes"))
+    images, labels, boxes = check_images(arrays["images"]), arrays["labels"], arrays["boxes"]
     if labels.ndim != 2 or len(labels) != len(images) or labels.dtype.kind not in "iu":
         raise InputError(f"`labels` must hold integers of shape ({len(images)}, M); got {labels.dtype} {labels.shape}")
     if boxes.shape != (*labels.shape, 4):
         raise InputError(f"`boxes` must have shape {(*labels.shape, 4)} to match `labels`; got {boxes.shape}")
+    if boxes.dtype.kind not in "buif":
+        raise InputError(f"`boxes` must hold numbers; got dtype {boxes.dtype}")
     known = labels >= 0
     if not known.any():
         raise InputError("`labels` holds no object; -1 stands for none")
+    boxes = check_numbers("boxes", np.where(known[..., None], boxes, 0))  # what stands where no box is, is no matter
     bad = np.argwhere(known & ~(boxes[..., 2:] > boxes[..., :2]).all(-1))
     if len(bad):
         place = tuple(bad[0].tolist())
         raise InputError(f"`boxes` must be corners x1 < x2, y1 < y2; got {boxes[place].tolist()} at {list(place)}")
-    classes = check_classes("labels", labels[known], arrays.get("classes"))
+    classes = check_classes("labels", labels[known], arrays.get("classes"), several=False)
     part = parts_of(arrays.get("split"), labels, True, seed)
     mean = images[part == 0].mean((0, 2, 3), keepdims=True)
     deviation = images[part == 0].std((0, 2, 3), keepdims=True)

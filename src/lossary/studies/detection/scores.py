@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import numpy as np
 
 from lossary import boxes
-from lossary.studies.errors import InputError
+from lossary.core.extras import needed
 
 SURE = 0.3
 """The score from which on `mean_iou` takes a detection for the detector's answer."""
@@ -55,9 +54,8 @@ def _mean(precision: np.ndarray) -> float:
 
 def _precision(detections: np.ndarray, objects: np.ndarray, classes: int | None = None) -> np.ndarray:
     """Precision by threshold of the IoU (10), recall (101) and class."""
-    if importlib.util.find_spec("faster_coco_eval") is None:
-        raise InputError("average precision needs faster-coco-eval: pip install 'lossary[studies]'")
-    from faster_coco_eval import COCO, COCOeval_faster  # pyright: ignore
+    with needed("average precision", "studies"):
+        from faster_coco_eval import COCO, COCOeval_faster  # pyright: ignore
 
     if classes is None:
         classes = int(max(objects[..., 0].max(), detections[..., 0].max())) + 1

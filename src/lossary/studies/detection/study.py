@@ -123,7 +123,7 @@ STUDY = Study(
     ),
     class_metric=ClassMetric("AP", scores.class_precision),
     pictures=_pictures,
-    epochs=20,
+    epochs=7,
     batch_size=8,
     learning_rate=0.004,
     outputs=_outputs,
