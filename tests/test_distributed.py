@@ -16,9 +16,14 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 
 import lossary as L
+from frameworks import tensors
+from lossary.checker.draws import draw
 from lossary.torch import Criterion, Prototypes, gather_over_processes, sum_over_processes
+from variants import everything
 
 pytestmark = pytest.mark.xdist_group("distributed")  # the two ranks run once, not once a worker
 
@@ -147,6 +152,7 @@ def run_rank(rank: int, folder: Path) -> None:
     found["gathered mask"] = torch.equal(mask, case.target > 0)
     found["centres"] = moved_centres(shard, "world")
     found["unreduced"] = unreduced(cases()["mask"].shard(rank), rank)
+    found["sharded"] = sharded()
     found["a stranger's group"] = error_of(lambda: sum_over_processes(torch.zeros(1), alone[1 - rank]))
     torch.save(found, folder / f"rank{rank}.pt")
     dist.destroy_process_group()
@@ -164,6 +170,31 @@ def moved_centres(shard: Case, group) -> Tensor:
     criterion = Prototypes(L.CenterLoss(), 3, 5, rate=0.5, process_group=group).double()
     criterion(shard.features, shard.target)
     return criterion.centers
+
+
+def sharded() -> dict[str, str]:
+    """What is wrong with losses of DTensors of which each rank has a part, and with their gradient: nothing."""
+    mesh = init_device_mesh("cpu", (RANKS,))
+    wrong: dict[str, str] = {}
+    for loss in everything():
+        if not loss.takes_sharded:
+            continue
+        plain, target, keywords = tensors("torch", draw(loss), "float64")
+        others = {"target": target, **keywords}
+        expected = loss(plain.requires_grad_(), **others)
+        (slope,) = torch.autograd.grad(expected.sum(), plain)
+        # samples and classes; places of an image that do not divide by the ranks torch itself refuses to flatten
+        for axis in range(min(2, *(x.ndim for x in others.values()))):
+            prediction = distribute_tensor(plain.detach(), mesh, [Shard(axis)]).requires_grad_()
+            try:
+                parts = {name: distribute_tensor(x, mesh, [Shard(axis)]) for name, x in others.items()}
+                value = loss(prediction, **parts)
+                (gradient,) = torch.autograd.grad(value.sum(), prediction)
+                torch.testing.assert_close(value.full_tensor(), expected)
+                torch.testing.assert_close(gradient.full_tensor(), slope)
+            except (AssertionError, RuntimeError, NotImplementedError) as error:
+                wrong[f"{loss!r}, axis {axis}"] = str(error)
+    return wrong
 
 
 def error_of(call) -> str:
@@ -262,6 +293,13 @@ def test_a_group_that_lacks_this_process_is_refused(ranks):
         assert found["a stranger's group"] == (
             f"`process_group` does not contain this process (rank {rank} of the world)"
         )
+
+
+def test_losses_that_take_sharded_tensors_are_exact(ranks):
+    """Every variant of those that say so; class weights once stood beside them as tensors of the process."""
+    assert sum(loss.takes_sharded for loss in everything()) > 100
+    for found in ranks:
+        assert found["sharded"] == {}
 
 
 if __name__ == "__main__":

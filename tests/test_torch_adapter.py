@@ -225,12 +225,12 @@ def test_what_a_number_of_labels_cannot_divide_is_refused():
 # --- tensors of other kinds -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def mesh(tmp_path_factory):
-    """A mesh of one process: what DTensors do and refuse does not depend on how many there are."""
+@pytest.fixture
+def mesh(tmp_path):
+    """A mesh of one process, for what is refused; test_distributed.py has two, and looks at numbers."""
     from torch.distributed.device_mesh import init_device_mesh
 
-    store = torch.distributed.FileStore(str(tmp_path_factory.mktemp("store") / "store"), 1)
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     yield init_device_mesh("cpu", (1,))
     torch.distributed.destroy_process_group()
@@ -243,13 +243,11 @@ def sharded(x, mesh, axis=0):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of torch, about its own meshes
-def test_sharded_tensors_are_right_or_refused(mesh):
+def test_sharded_tensors_are_refused(mesh):
     from torch.distributed.tensor.parallel import loss_parallel
 
     x, y = sharded(image_logits, mesh), sharded(image_labels, mesh)
     w = torch.ones(3, 3, dtype=torch.float64)
-    for loss, target in ((L.CrossEntropyLoss(), image_labels), (L.MSELoss(), image_logits.flip(0))):
-        torch.testing.assert_close(loss(x, sharded(target, mesh)).full_tensor(), loss(image_logits, target))
     refused = (
         (L.DiceLoss("multiclass"), (x, y), {}, r"`prediction` is a DTensor, of which this loss has no sharded form"),
         (L.DiceLoss("multiclass") + L.CrossEntropyLoss(), (x, y), {}, r"Pass `prediction.full_tensor\(\)`"),
@@ -261,7 +259,8 @@ def test_sharded_tensors_are_right_or_refused(mesh):
             {"weight": sharded(w, mesh)},
             "no",
         ),
-        (L.LDAMLoss(), (x, y), {}, "no sharded form"),
+        (L.TopKLoss("multiclass"), (x, y), {}, "no sharded form"),
+        (L.ShapeAwareLoss("multiclass"), (x, y), {}, "no sharded form"),
     )
     for loss, call, operands, words in refused:
         with pytest.raises(TypeError, match=words):
@@ -275,8 +274,19 @@ def test_sharded_tensors_are_right_or_refused(mesh):
 def test_nested_tensors_are_refused(layout):
     nested = torch.nested.nested_tensor([torch.ones(3), torch.ones(2)], layout=layout)
     for loss in (L.MSELoss(), L.BCELoss(), L.MSELoss() + L.L1Loss()):
-        with pytest.raises(TypeError, match=r"`prediction` is a nested torch tensor.*to_padded_tensor\(0.0\)` with a"):
+        with pytest.raises(TypeError, match=r"`prediction` is a nested tensor.*to_padded_tensor\(0.0\)`, with a"):
             loss(nested, nested)
+    # what the words say to pass is the loss of the elements that are there
+    assert L.L1Loss()(nested.to_padded_tensor(0.0), torch.zeros(2, 3), mask=torch.tensor([[1, 1, 1], [1, 1, 0]])) == 1
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of MaskedTensors:UserWarning")
+def test_masked_tensors_are_refused():
+    x = torch.masked.masked_tensor(torch.tensor([[1.0, 9.0], [3.0, 5.0]]), torch.eye(2) > 0)
+    for loss in (L.L1Loss(), L.L1Loss() + L.MSELoss(), L.DiceLoss("binary")):
+        with pytest.raises(TypeError, match=r"`prediction` is a MaskedTensor.*`prediction.get_data\(\)`, with `mask"):
+            loss(x, torch.zeros(2, 2))
+    assert L.L1Loss()(x.get_data(), torch.zeros(2, 2), mask=x.get_mask()) == 3
 
 
 # --- errors ----------------------------------------------------------------------------------------------------------

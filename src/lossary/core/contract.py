@@ -120,12 +120,8 @@ def admitted(name: str, argument: str, x: Array) -> Array:
     of this machine. This is the one door: every array of every call comes through it."""
     if is_numpy(x):
         x = _plain(name, argument, x)
-    elif is_torch(x) and (x.is_nested or str(x.layout) != "torch.strided"):
-        nested = "nested " if x.is_nested else ""
-        raise TypeError(
-            f"{name}: `{argument}` is a {nested}torch tensor of layout {x.layout}; losses take dense tensors. Pass "
-            f"`{argument}.to_dense()`, or of a nested tensor `{argument}.to_padded_tensor(0.0)` with a `mask`"
-        )
+    elif is_torch(x):
+        _dense(name, argument, x)
     text = str(x.dtype)
     if "qint" not in text and ("float" in text or "int" in text or "bool" in text):
         return x
@@ -149,6 +145,19 @@ def _plain(name: str, argument: str, x: Array) -> Array:
             cure = f"pass `{argument}.data`, and `mask=~np.ma.getmaskarray({argument})` for the elements that count"
         raise TypeError(f"{name}: `{argument}` is a numpy {own}, whose operations are not those of an array; {cure}")
     return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+
+
+def _dense(name: str, argument: str, x: Array) -> None:
+    """Refuses tensors of torch that lack elements, or hold some that do not count."""
+    if type(x).__name__ == "MaskedTensor":  # by name: Dynamo follows no test for a class that may not be imported
+        what, cure = "a MaskedTensor", f"`{argument}.get_data()`, with `mask={argument}.get_mask()`"
+    elif x.is_nested:
+        what, cure = "a nested tensor", f"`{argument}.to_padded_tensor(0.0)`, with a `mask`, False in the padding"
+    elif str(x.layout) != "torch.strided":
+        what, cure = f"a tensor of layout {x.layout}", f"`{argument}.to_dense()`"
+    else:
+        return
+    raise TypeError(f"{name}: `{argument}` is {what}; losses take dense tensors. Pass {cure}")
 
 
 def _beside(name: str, argument: str, x: Array, like: Array) -> Array:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, datacla
 from lossary.array.namespace import Array
 from lossary.core import contract, options
 from lossary.core.options import Domain, option
-from lossary.core.reduction import Empty, Reduction, Statistics, Terms, finalize_mean, mean_statistics, sums_of
+from lossary.core.reduction import Empty, Reduction, Statistics, Terms, are_of, finalize_mean, mean_statistics, sums_of
 
 if TYPE_CHECKING:
     from lossary.core.compound import SumLoss
@@ -275,7 +275,7 @@ class Loss(abc.ABC):
                 f"{type(self).__name__}: `finalize` takes what `statistics` of the same loss gives, or sums of it; got "
                 f"{type(statistics).__name__}"
             )
-        if statistics.of != self:
+        if not are_of(type(statistics), self):
             raise ValueError(
                 f"these are statistics of {statistics.of!r}, and {self!r} would finalize them to another number; "
                 "finalize them with the loss that they are of"

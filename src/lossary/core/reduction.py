@@ -65,11 +65,17 @@ def sums_of(loss: Any, sums: Any) -> Any:
     return tuple.__new__(_type_of(loss, type(sums)), sums)  # pyright: ignore (of a type that is made)
 
 
+def are_of(statistics: type, loss: Any) -> bool:
+    """Whether statistics of that type are of the loss."""
+    return statistics.of is loss or statistics.of == loss  # pyright: ignore
+
+
 def _type_of(loss: Any, base: type) -> Any:
     return _types(loss, base)
 
 
-_type_of._dynamo_marked_constant = True  # pyright: ignore  # torch.compiler.assume_constant_result, without torch
+# torch.compiler.assume_constant_result, without torch: Dynamo can neither make a type nor compare all losses
+_type_of._dynamo_marked_constant = are_of._dynamo_marked_constant = True  # pyright: ignore
 
 
 @functools.lru_cache(maxsize=1024)  # bounded, since a program may make a loss for every step

@@ -187,8 +187,6 @@ class DistancePenalizedCrossEntropyLoss(DistanceMapLoss, LikelihoodLoss):
     [[1.0, 1.333, 1.667, 1.667, 1.667, 1.667]]
     """
 
-    takes_sharded = False
-
     def evaluate(self, batch: ClassBatch) -> Terms:
         terms = super().evaluate(batch)
         xp, distance = batch.xp, self._to_boundary(batch)
@@ -243,8 +241,6 @@ class ShapeAwareLoss(DistanceMapLoss, LikelihoodLoss):
     >>> (loss(logits, target) / np.logaddexp(0, np.where(target, -logits, logits))).round(3).tolist()
     [[1.0, 1.0, 1.0, 2.0, 2.0, 1.0]]
     """
-
-    takes_sharded = False
 
     pixels: Literal["wrong", "all"] = option(default="wrong")
 

@@ -85,7 +85,8 @@ def _rebuild(tree: Tree, leaves: list[Tensor]) -> Any:
     if not isinstance(tree, tuple):
         return leaves.pop(0)
     branches = [_rebuild(branch, leaves) for branch in tree]
-    return type(tree)(*branches) if hasattr(tree, "_fields") else tuple(branches)
+    # not the constructor of a named tuple, which Dynamo cannot call of statistics: their type is made as they are
+    return tuple.__new__(type(tree), branches)  # pyright: ignore[reportUnknownMemberType]
 
 
 # --- features of all processes ----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, cast
 
-from lossary.array.namespace import Array, Namespace
+from lossary.array.namespace import Array, Namespace, is_sharded
 from lossary.array.primitives import (
     along,
     bounded,
@@ -380,7 +380,8 @@ class ProbabilityLoss(ClassificationLoss):
 def class_vector(xp: Namespace, values: Sequence[float], like: Array) -> Array:
     """One number per class as an array beside `like`."""
     if hasattr(like, "device") and hasattr(like, "new_tensor"):
-        return like.new_tensor(values)
+        own, vector = cast("Any", type(like)), like.new_tensor(values)
+        return own.from_local(vector, like.device_mesh) if is_sharded(like) else vector  # whole in each process
     return xp.asarray(values, dtype=like.dtype)
 
 

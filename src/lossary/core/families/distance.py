@@ -116,6 +116,7 @@ class DistanceMapLoss(ProbabilityLoss):
     family_taxonomy: ClassVar[Taxonomy] = "boundary"
     operands = ("distance",)
     optional = ("distance",)
+    takes_sharded = False  # what is near a place may lie in another process
 
     spacing: Sequence[float] | None = option(default=None, above=0)
 

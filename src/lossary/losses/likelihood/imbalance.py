@@ -205,7 +205,7 @@ class GHMLoss(BalancedLoss):
     [0.133, 0.133, 0.133, 0.4]
     """
 
-    takes_sharded = False
+    takes_sharded = False  # a bin counts the places of all processes
 
     bins: int = option(default=10, low=1)
 
@@ -262,6 +262,7 @@ class TopKLoss(LikelihoodLoss):
     """
 
     weighs_linearly: ClassVar[bool] = False  # weights decide which places are the hardest
+    takes_sharded = False  # the hardest places are those of all processes
 
     fraction: float = option(default=0.1, above=0, high=1)
 

@@ -118,8 +118,6 @@ class LDAMLoss(LikelihoodLoss):
     [0.826, 0.974]
     """
 
-    takes_sharded = False
-
     task: Literal["multiclass"] = option(default="multiclass", init=False)
     one_per_class = ("class_weight", "counts")
 
