@@ -119,7 +119,7 @@ def test_bad_calls_say_what_is_wrong(call: dict[str, Any], message: str) -> None
 
 def test_without_edt_the_message_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "edt", None)
-    with pytest.raises(ImportError, match=r"pip install 'lossary\[segmentation\]'; or pass a loss .* `distance=`"):
+    with pytest.raises(ImportError, match=r'pip install "lossary\[segmentation\]"; or pass a loss .* `distance=`'):
         L.distance_map(np.array([[True, False]]))
 
 
