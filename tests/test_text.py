@@ -98,7 +98,7 @@ def test_wrong_calls(call: Any, kind: type[Exception], told: str) -> None:
 
 def test_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rapidfuzz.distance", None)
-    with pytest.raises(ImportError, match=r"pip install 'lossary\[text\]'"):
+    with pytest.raises(ImportError, match=r'pip install "lossary\[text\]"'):
         text.edit_distance("a", "b")
 
 

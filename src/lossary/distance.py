@@ -35,7 +35,7 @@ def distance_map(
 
     Use it in a data loader, once for each image, and pass the result to a loss as `distance=`; without it, losses
     compute the map in every step. A signed map serves all of them. It is exact, and computed on the host by the
-    package `edt` (`pip install 'lossary[segmentation]'`).
+    package `edt` (`pip install "lossary[segmentation]"`).
 
     A region that is empty or fills the image has no boundary: its map is 0. Ignored places count as background.
 
