@@ -117,6 +117,15 @@ def run(loss: Loss, batch: Batch, framework: str) -> tuple[Any, Any]:
     return to_numpy(value), gradient
 
 
+@pytest.mark.parametrize("loss", FROM_PROBABILITIES, ids=repr)
+def test_logits_that_are_passed_as_probabilities_give_nan(loss: ProbabilityLoss) -> None:
+    """Not the value at the nearest bound: it is a number, and falls in training."""
+    batch = draw(loss)
+    logits = np.where(batch.prediction > batch.prediction.mean(), 1.5, -0.5)
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(loss(logits, batch.target, **batch.keywords)).all()
+
+
 def test_checks_still_name_what_is_out_of_range() -> None:
     with L.checked():
         L.BCELoss(from_logits=False)(np.array([1.0000001, -1e-9]), np.array([1, 0]))
