@@ -286,6 +286,16 @@ def test_identities_above_63_bits_are_told_apart() -> None:
         assert loss(torch.tensor(features), torch.from_numpy(names)).item() == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("dtype", ["qint8", "quint8"])
+def test_quantized_numbers_are_refused(dtype: str) -> None:
+    """They are indices of numbers, not the numbers."""
+    import tensorflow as tf
+
+    x = tf.quantization.quantize(tf.ones(3), 0.0, 1.0, getattr(tf, dtype)).output
+    with pytest.raises(TypeError, match=f"`target` has dtype .*{dtype}"):
+        L.L1Loss()(tf.ones(3), x)
+
+
 def test_memory_maps_are_arrays(tmp_path: Any) -> None:
     x = np.memmap(tmp_path / "x", dtype="float32", mode="w+", shape=(3,))
     assert type(L.L1Loss()(x, np.ones(3))) is not np.memmap
