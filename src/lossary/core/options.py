@@ -183,7 +183,7 @@ def check_names(cls: Any, positional: Sequence[Any], settings: Sequence[str]) ->
     by_position = [option for option, (field, _) in known.items() if not field.kw_only]
     if len(positional) > len(by_position):
         extra = positional[len(by_position)]
-        if extra in cls.tasks():
+        if "task" not in known and isinstance(extra, str) and extra in cls.tasks():  # an array has no truth value
             raise OptionsError(f"{name} is always {extra!r} and has no option `task`: leave it out")
         raise OptionsError(f"{name} takes its options by name, as in {name}({[*known][-1]}=…); got {extra!r}; {takes}")
     for option in by_position[: len(positional)]:
