@@ -136,7 +136,7 @@ WRONG = [
     (lambda: L.CrossEntropyLoss(weight=[1, 2]), "no option 'weight'; did you mean 'class_weight'\\?"),
     (lambda: L.BCELoss(weight=[1, 2]), "no option 'weight'; did you mean 'class_weight' or 'pos_weight'\\?"),
     (lambda: L.L1Loss(weight=2), "no option 'weight'; it takes reduction, empty. Weights of elements are `sample_weig"),
-    (lambda: L.CrossEntropyLoss(np.array([1.0, 2.0])), r"by name, as in CrossEntropyLoss\(label_smoothing=…\); got array"),
+    (lambda: L.CrossEntropyLoss(np.array([1.0, 2.0])), "CrossEntropyLoss takes its options by name"),
     (lambda: L.DiceLoss("binary", "binary"), "DiceLoss takes its options by name"),
     (lambda: L.CrossEntropyLoss("multiclass"), "CrossEntropyLoss is always 'multiclass' and has no option `task`"),
     (lambda: L.HuberLoss(0.5), r"takes its options by name, as in HuberLoss\(delta=…\); got 0.5"),
