@@ -1,4 +1,4 @@
-"""What a package index shows: the README without links that lead nowhere there."""
+"""What the README says, and what a package index shows of it: no link that leads nowhere there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+import lossary as L
 
 ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"\[[^\]]+\]\(([^)]+)\)")
@@ -30,3 +34,12 @@ def test_a_package_index_shows_no_link_into_the_repository() -> None:
         text = re.sub(change["pattern"], change["replacement"], text)
     assert links(text) == []
     assert "docs/design.md: why it is built as it is" in text
+
+
+def test_a_weight_weighs_and_a_mask_leaves_out() -> None:
+    x, zeros = np.array([1.0, 2.0, np.nan]), np.zeros(3)
+    weight, mask = np.array([1.0, 0.0]), np.array([True, False])
+    assert L.L1Loss()(x[:2], zeros[:2], sample_weight=weight) == 0.5
+    assert L.L1Loss()(x[:2], zeros[:2], mask=mask) == 1.0
+    assert np.isnan(L.L1Loss()(x, zeros, sample_weight=np.array([1.0, 1.0, 0.0])))
+    assert L.L1Loss()(x, zeros, mask=np.array([True, True, False])) == 1.5

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lossary.core.compound import SumLoss
 
 Taxonomy = Literal["distribution", "region", "boundary", "compound", "regression", "margin", "embedding", "sequence"]
-"""S3's four classes of segmentation losses, and one word for each field that S3 does not cover."""
+"""The four classes of segmentation losses of Ma et al. 2021 (Loss odyssey), and a word for each field beyond them."""
 
 L = TypeVar("L", bound="type[Loss]")
 
