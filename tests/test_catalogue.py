@@ -270,6 +270,16 @@ def test_submodules_come_when_they_are_named() -> None:
         L.nowhere  # noqa: B018
 
 
+def test_help_passes_over_missing_extras() -> None:
+    program = (
+        "import sys; sys.modules['keras'] = sys.modules['hypothesis'] = None; import lossary, inspect\n"
+        "print(len(inspect.getmembers(lossary)) > 100, hasattr(lossary, 'keras'))\n"
+        "try: lossary.keras\nexcept AttributeError as error: print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said == 'True False\nlossary.keras needs keras: pip install "lossary[keras]"\n'
+
+
 @pytest.mark.parametrize(
     ("missing", "code", "extra"),
     [
@@ -285,7 +295,7 @@ def test_submodules_come_when_they_are_named() -> None:
 def test_a_missing_extra_is_named(missing: str, code: str, extra: str) -> None:
     program = (
         f"import sys, numpy as np; sys.modules[{missing!r}] = None; import lossary\n"
-        f"try: {code}\nexcept ImportError as error: print(error)"
+        f"try: {code}\nexcept (ImportError, AttributeError) as error: print(error)"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert f'{missing}: pip install "lossary[{extra}]"' in said
