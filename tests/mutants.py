@@ -296,6 +296,7 @@ FAULTS = (
     Fault("one normalizer for unlike denominators", "core/compound/terms.py", "if outputs or len({(loss.reduction, loss.mean_over()) for _, loss in self.terms}) > 1:", "if outputs:", "tests/test_sums.py -k unlike_denominators"),
     Fault("a reduction that is set is not heard", "torch/criterion.py", "self.loss = self._given if reduction == self._given.reduction else _reduced(self._given, reduction)", "pass", "tests/test_torch_adapter.py -k is_set_is_heard"),
     Fault("create takes an example for their default", "core/catalogue.py", "if exactly and not all(row.bare for row in found):", "if not found:", "tests/parity/test_elsewhere.py -k example_are_no_options"),
+    Fault("an object is called to make it", "checker/loading.py", 'if options else f"loss = {name}"', 'if options else f"loss = {name}()"', "tests/checker/test_examples.py -k as_it_was_named"),
     Fault("the Trainer divides what is no mean over labels", "torch/trainer.py", 'over[0] not in ("labels", "elements")', "not over", "tests/test_torch_adapter.py -k labels_cannot"),
     Fault("the Trainer's count is not read", "torch/trainer.py", "normalizer=num_items_in_batch)", "normalizer=None)", "tests/test_torch_adapter.py -k trainer_of"),
     Fault("a bare loss in compile is called with the target first", "core/loss.py", "in (\"keras\", \"tf_keras\")", "in (\"tf_keras\",)", "tests/test_keras_adapter.py -k cases"),

@@ -245,7 +245,7 @@ def test_files_that_a_container_has_read_leave_its_memory_free(tmp_path: Path) -
     for name, text in (
         ("memory.max", "1000"),
         ("memory.current", "950"),
-        ("memory.stat", "anon 100\nactive_file 250\ninactive_file 600\n"),
+        ("memory.stat", "anon 100\nactive_file 250\ninactive_file 600"),
     ):
         (tmp_path / name).write_text(f"{text}\n")
     assert memory._of_group(tmp_path) == 900
