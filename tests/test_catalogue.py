@@ -150,8 +150,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("make", "message"), WRONG, ids=[message[:40] for _, message in WRONG])
 def test_constructors_say_what_was_meant(make: Callable[[], object], message: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=message):
+    with pytest.raises((TypeError, ValueError), match=message) as error:
         make()
+    assert error.value.__suppress_context__ or error.value.__context__ is None  # no second traceback above it
 
 
 def test_arrays_of_any_library_are_options() -> None:
