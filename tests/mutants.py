@@ -251,6 +251,7 @@ FAULTS = (
     Fault("results: columns leave the screen", "cli/grid.py", "        if need > left:", "        if False:", "tests/studies/test_tables.py"),
     # the contract
     Fault("a class of weight 0 takes no part", "core/families/region.py", 'share = weight if self.reduction == "weighted_mean" else xp.astype(counted, values.dtype)', 'share = weight if self.reduction == "weighted_mean" else xp.astype(weight != 0, values.dtype)', "tests/test_faults.py -k class_weights"),
+    Fault("logits train as probabilities", "array/primitives/functions.py", "xp.where(xp.abs(beyond) <= 1e-2, beyond, 0.0)", "beyond", "tests/test_faults.py -k passed_as_probabilities"),
     Fault("rounding makes a probability NaN", "core/families/classification.py", "        p = bounded(xp, p, 0.0, 1.0)\n", "", "tests/test_faults.py -k beyond_its_bound"),
     Fault("a bound does not teach", "array/primitives/functions.py", "return x + stop_gradient(xp.clip(x, min=low, max=high) - x)", "return xp.clip(x, min=low, max=high)", "tests/test_faults.py -k beyond_its_bound"),
     Fault("one class under a softmax", "core/families/classification.py", 'if classes == 1 and self.task == "multiclass":', "if False:", "tests/test_contract.py -k bad_calls"),
@@ -294,6 +295,9 @@ FAULTS = (
     Fault("a normalizer brings its dtype", "core/reduction.py", "contract.cast(xp, others[\"normalizer\"], like.dtype)", "others[\"normalizer\"]", "tests/test_frameworks.py -k normalizer_leaves"),
     Fault("one normalizer for unlike denominators", "core/compound/terms.py", "if outputs or len({(loss.reduction, loss.mean_over()) for _, loss in self.terms}) > 1:", "if outputs:", "tests/test_sums.py -k unlike_denominators"),
     Fault("a reduction that is set is not heard", "torch/criterion.py", "self.loss = self._given if reduction == self._given.reduction else _reduced(self._given, reduction)", "pass", "tests/test_torch_adapter.py -k is_set_is_heard"),
+    Fault("create takes an example for their default", "core/catalogue.py", "if exactly and not all(row.bare for row in found):", "if not found:", "tests/parity/test_elsewhere.py -k example_are_no_options"),
+    Fault("an object is called to make it", "checker/loading.py", 'if options else f"loss = {name}"', 'if options else f"loss = {name}()"', "tests/checker/test_examples.py -k as_it_was_named"),
+    Fault("the Trainer divides what is no mean over labels", "torch/trainer.py", 'over[0] not in ("labels", "elements")', "not over", "tests/test_torch_adapter.py -k labels_cannot"),
     Fault("the Trainer's count is not read", "torch/trainer.py", "normalizer=num_items_in_batch)", "normalizer=None)", "tests/test_torch_adapter.py -k trainer_of"),
     Fault("a bare loss in compile is called with the target first", "core/loss.py", "in (\"keras\", \"tf_keras\")", "in (\"tf_keras\",)", "tests/test_keras_adapter.py -k cases"),
     Fault("Keras is given a loss with operands", "keras/keras_loss.py", "if needed:", "if False:", "tests/test_keras_adapter.py -k cases"),

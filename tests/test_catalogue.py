@@ -136,6 +136,8 @@ WRONG = [
     (lambda: L.CrossEntropyLoss(weight=[1, 2]), "no option 'weight'; did you mean 'class_weight'\\?"),
     (lambda: L.BCELoss(weight=[1, 2]), "no option 'weight'; did you mean 'class_weight' or 'pos_weight'\\?"),
     (lambda: L.L1Loss(weight=2), "no option 'weight'; it takes reduction, empty. Weights of elements are `sample_weig"),
+    (lambda: L.CrossEntropyLoss(np.array([1.0, 2.0])), "CrossEntropyLoss takes its options by name"),
+    (lambda: L.DiceLoss("binary", "binary"), "DiceLoss takes its options by name"),
     (lambda: L.CrossEntropyLoss("multiclass"), "CrossEntropyLoss is always 'multiclass' and has no option `task`"),
     (lambda: L.HuberLoss(0.5), r"takes its options by name, as in HuberLoss\(delta=…\); got 0.5"),
     (lambda: L.DiceLoss("binary", task="binary"), "DiceLoss got `task` twice"),
@@ -148,8 +150,9 @@ WRONG = [
 
 @pytest.mark.parametrize(("make", "message"), WRONG, ids=[message[:40] for _, message in WRONG])
 def test_constructors_say_what_was_meant(make: Callable[[], object], message: str) -> None:
-    with pytest.raises((TypeError, ValueError), match=message):
+    with pytest.raises((TypeError, ValueError), match=message) as error:
         make()
+    assert error.value.__suppress_context__ or error.value.__context__ is None  # no second traceback above it
 
 
 def test_arrays_of_any_library_are_options() -> None:
@@ -268,6 +271,16 @@ def test_submodules_come_when_they_are_named() -> None:
         L.nowhere  # noqa: B018
 
 
+def test_help_passes_over_missing_extras() -> None:
+    program = (
+        "import sys; sys.modules['keras'] = sys.modules['hypothesis'] = None; import lossary, inspect\n"
+        "print(len(inspect.getmembers(lossary)) > 100, hasattr(lossary, 'keras'))\n"
+        "try: lossary.keras\nexcept AttributeError as error: print(error)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said == 'True False\nlossary.keras needs keras: pip install "lossary[keras]"\n'
+
+
 @pytest.mark.parametrize(
     ("missing", "code", "extra"),
     [
@@ -283,7 +296,7 @@ def test_submodules_come_when_they_are_named() -> None:
 def test_a_missing_extra_is_named(missing: str, code: str, extra: str) -> None:
     program = (
         f"import sys, numpy as np; sys.modules[{missing!r}] = None; import lossary\n"
-        f"try: {code}\nexcept ImportError as error: print(error)"
+        f"try: {code}\nexcept (ImportError, AttributeError) as error: print(error)"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert f'{missing}: pip install "lossary[{extra}]"' in said

@@ -117,6 +117,15 @@ def run(loss: Loss, batch: Batch, framework: str) -> tuple[Any, Any]:
     return to_numpy(value), gradient
 
 
+@pytest.mark.parametrize("loss", FROM_PROBABILITIES, ids=repr)
+def test_logits_that_are_passed_as_probabilities_give_nan(loss: ProbabilityLoss) -> None:
+    """Not the value at the nearest bound: it is a number, and falls in training."""
+    batch = draw(loss)
+    logits = np.where(batch.prediction > batch.prediction.mean(), 1.5, -0.5)
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(loss(logits, batch.target, **batch.keywords)).all()
+
+
 def test_checks_still_name_what_is_out_of_range() -> None:
     with L.checked():
         L.BCELoss(from_logits=False)(np.array([1.0000001, -1e-9]), np.array([1, 0]))
@@ -275,6 +284,16 @@ def test_identities_above_63_bits_are_told_apart() -> None:
         expected = loss(features, np.array([0, 0, 1, 1]))
         assert loss(features, names) == pytest.approx(expected, rel=1e-12)
         assert loss(torch.tensor(features), torch.from_numpy(names)).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["qint8", "quint8"])
+def test_quantized_numbers_are_refused(dtype: str) -> None:
+    """They are indices of numbers, not the numbers."""
+    import tensorflow as tf
+
+    x = tf.quantization.quantize(tf.ones(3), 0.0, 1.0, getattr(tf, dtype)).output
+    with pytest.raises(TypeError, match=f"`target` has dtype .*{dtype}"):
+        L.L1Loss()(tf.ones(3), x)
 
 
 def test_memory_maps_are_arrays(tmp_path: Any) -> None:

@@ -217,9 +217,11 @@ def test_what_a_number_of_labels_cannot_divide_is_refused():
     weighted = L.CrossEntropyLoss(class_weight=(1, 2, 3), reduction="weighted_mean")
     with pytest.raises(ValueError, match="a number of labels, which is the denominator of reduction='mean' alone"):
         TrainerLoss(weighted)
-    both = TrainerLoss(L.DiceLoss("multiclass") + L.CrossEntropyLoss())
-    with pytest.raises(ValueError, match=r"means over unlike things.*for each part \(dice, cross_entropy\)"):
-        both({"logits": torch.zeros(2, 4, 3)}, torch.zeros(2, 4, dtype=torch.int64), num_items_in_batch=8)
+    positives = L.FocalLoss("multiclass", normalizer="positives")
+    for other in (L.DiceLoss("multiclass"), L.LovaszSoftmaxLoss(), L.TopKLoss("multiclass", fraction=0.5), positives):
+        for loss in (other, L.CrossEntropyLoss() + other):
+            with pytest.raises(ValueError, match="is not over labels"):
+                TrainerLoss(loss)
 
 
 # --- tensors of other kinds -------------------------------------------------------------------------------------------

@@ -135,10 +135,13 @@ _LAZY = ("checker", "information", "keras", "studies", "text", "torch")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return importlib.import_module(f"lossary.{name}")
-    if name == "check":
-        return importlib.import_module("lossary.checker").check
+    try:
+        if name in _LAZY:
+            return importlib.import_module(f"lossary.{name}")
+        if name == "check":
+            return importlib.import_module("lossary.checker").check
+    except ImportError as error:  # of a missing extra; `help(lossary)` and `hasattr` expect this error alone
+        raise AttributeError(str(error)) from error
     raise AttributeError(f"module 'lossary' has no attribute {name!r}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 import lossary
-from lossary.checker import examples
+from lossary.checker import examples, loading
 from lossary.checker.engines import Batch
 from lossary.checker.subject import Subject, Trial
 
@@ -61,3 +62,21 @@ def test_a_third_argument_is_part_of_the_call() -> None:
     empty = next(f for f in report.findings if f.name == "empty_batch")
     assert "loss = lambda prediction, target: given(prediction, target, variance)" in empty.code
     exec(empty.code, {})
+
+
+@pytest.mark.parametrize("named", ["weighted", "weighted()", "Own", "Own(scale=2.0)", "own", "own(scale=2.0)"])
+def test_a_loss_is_made_as_it_was_named(named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object that is a loss already, a class, a function."""
+    (tmp_path / "losses_of_a_user.py").write_text(
+        "import torch\n"
+        "weighted = torch.nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 3.0]))\n"
+        "def own(prediction, target, scale=1.0):\n    return scale * weighted(prediction, target)\n"
+        "class Own:\n"
+        "    def __init__(self, scale=1.0):\n        self.scale = scale\n"
+        "    def __call__(self, prediction, target):\n        return own(prediction, target, self.scale)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    made: dict[str, Any] = {}
+    exec(loading.statement(f"losses_of_a_user:{named}"), made)
+    logits, labels = torch.eye(3), torch.tensor([0, 2, 1])
+    assert made["loss"](logits, labels) == loading.load(f"losses_of_a_user:{named}")(logits, labels)

@@ -117,7 +117,12 @@ def test_find_and_create_know_it(row: Row) -> None:
     for name in row.names.split():
         if made is not None:
             assert L.find(name) is getattr(L, made[0])
-        if made is None or not row.exact:
+        if made is not None and row.exact and not row.bare:
+            with pytest.raises(ValueError, match="whose options must be said here") as error:
+                L.create(name)
+            assert row.theirs in str(error.value)
+            assert row.ours in str(error.value)
+        elif made is None or not row.exact:
             with pytest.raises(ValueError, match="is no single loss") as error:
                 L.create(name)
             assert row.ours in str(error.value)
@@ -125,6 +130,12 @@ def test_find_and_create_know_it(row: Row) -> None:
         else:
             cls, given, settings = made
             assert L.create(name) == getattr(L, cls)(*given, **settings)
+
+
+def test_numbers_of_an_example_are_no_options() -> None:
+    assert L.create("torch.nn.HuberLoss") == L.HuberLoss()
+    with pytest.raises(ValueError, match=r"must be said here. monai.losses.TverskyLoss\(softmax=.* is L.Tversky"):
+        L.create("monai.losses.TverskyLoss")  # theirs has .5 and .5, and probabilities, if nothing is said
 
 
 WHOLE = (

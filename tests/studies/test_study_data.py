@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lossary.studies import Canvas, InputError, classification_data, digits, segmentation_data
+from lossary.studies import Canvas, InputError, classification_data, digits, memory, segmentation_data
 from lossary.studies.data import Split, load
 
 TINY: dict[str, Any] = {"train": 12, "validation": 6, "test": 6}
@@ -238,6 +238,19 @@ def absurd(folder: Path) -> dict[str, tuple[str, Path, str]]:
             file.writestr("targets.npy", header((3,)) + bytes(24))
         found[name] = ("regression", folder / f"{name}.npz", told)
     return found
+
+
+def test_files_that_a_container_has_read_leave_its_memory_free(tmp_path: Path) -> None:
+    """They stay in it as long as nothing else asks for the room, and are counted as taken."""
+    for name, text in (
+        ("memory.max", "1000"),
+        ("memory.current", "950"),
+        ("memory.stat", "anon 100\nactive_file 250\ninactive_file 600"),
+    ):
+        (tmp_path / name).write_text(f"{text}\n")
+    assert memory._of_group(tmp_path) == 900
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory._of_group(tmp_path) == sys.maxsize
 
 
 LIMITED = """

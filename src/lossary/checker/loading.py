@@ -112,13 +112,7 @@ def load(spec: str) -> Callable[..., Any]:
     if not separator or not module_name or not expression:
         raise ValueError(f"a loss is named as MODULE:NAME or MODULE:NAME(option=value); got {spec!r}")
     name, options = _parse(expression)
-    found: Any = _module(module_name)
-    for part in name.split("."):
-        if not hasattr(found, part):
-            names: list[str] = [n for n in dir(found) if n.endswith(("Loss", "loss"))]
-            near = ", ".join(names[:8])
-            raise ValueError(f"{module_name} has no {name!r}" + (f"; it has {near}" if near else ""))
-        found = getattr(found, part)
+    found = _named(module_name, name)
     if inspect.isclass(found):
         made: Any = found
         try:
@@ -130,6 +124,18 @@ def load(spec: str) -> Callable[..., Any]:
     return functools.partial(found, **options) if options else found
 
 
+def _named(module_name: str, name: str) -> Any:
+    """What a module has under a name, which may have dots."""
+    found: Any = _module(module_name)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            names: list[str] = [n for n in dir(found) if n.endswith(("Loss", "loss"))]
+            near = ", ".join(names[:8])
+            raise ValueError(f"{module_name} has no {name!r}" + (f"; it has {near}" if near else ""))
+        found = getattr(found, part)
+    return found
+
+
 def statement(spec: str) -> str:
     """The lines of Python that make the loss of `MODULE:NAME`.
 
@@ -139,15 +145,13 @@ def statement(spec: str) -> str:
     """
     module, _, expression = spec.partition(":")
     name, options = _parse(expression)
-    first = name.partition(".")[0]
-    found: Any = load(spec)
-    if isinstance(found, functools.partial) and not inspect.isclass(found.func):
-        given = ", ".join(f"{key}={value!r}" for key, value in options.items())
-        made = f"import functools\nloss = functools.partial({name}, {given})"
-    else:
-        made = f"loss = {expression}" if options or inspect.isroutine(found) else f"loss = {name}()"  # pyright: ignore[reportUnknownArgumentType]
+    given = ", ".join(f"{key}={value!r}" for key, value in options.items())
+    if inspect.isclass(_named(module, name)):
+        made = f"loss = {name}({given})"
+    else:  # a function, or a loss that the module has made
+        made = f"import functools\nloss = functools.partial({name}, {given})" if options else f"loss = {name}"
     place = Path(module).stem if module.endswith(".py") else module
-    return f"from {place} import {first}\n{made}"
+    return f"from {place} import {name.partition('.')[0]}\n{made}"
 
 
 def made_by(loss: Any, name: str) -> str:

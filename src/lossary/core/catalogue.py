@@ -63,7 +63,8 @@ def find(name: str) -> type[Loss]:
 
 
 def create(name: str, **settings: Any) -> Loss:
-    """A loss from its name and options. A name of another library brings the options that make it the same loss.
+    """A loss from its name and options. A name of another library brings the options that make it the same loss as
+    theirs without options; where the table compares only calls with options, the error says them.
 
     >>> import lossary
     >>> lossary.create("focal", task="binary", gamma=1)
@@ -91,7 +92,7 @@ def rows(name: str) -> list[Row]:
 
 def _resolve(name: str, exactly: bool = False) -> tuple[type[Loss], dict[str, Any]]:
     """The class of a name, and the options that another library's name stands for; `exactly` refuses a name whose
-    number is a multiple of ours, say."""
+    number is a multiple of ours, say, or which the table has with options, because those are examples."""
     key = _key(name)
     if key in _names:
         return _classes[_names[key]], {}
@@ -107,6 +108,9 @@ def _resolve(name: str, exactly: bool = False) -> tuple[type[Loss], dict[str, An
     several = any(loss is None for loss in made) or len({loss[0] for loss in made if loss}) > 1
     if several or (exactly and not all(row.exact for row in found)):
         raise ValueError(f"{name!r} is no single loss here. {' '.join(_said(row, name) for row in found)}")
+    if exactly and not all(row.bare for row in found):
+        said = " ".join(f"{row.theirs} is {row.ours}." for row in found)
+        raise ValueError(f"{name!r} is a loss whose options must be said here. {said}")
     cls_name, positional, settings = cast("tuple[str, list[Any], dict[str, Any]]", made[0])
     cls = _classes[cls_name]
     if len(found) > 1 and any(loss != made[0] for loss in made):

@@ -123,7 +123,7 @@ def admitted(name: str, argument: str, x: Array) -> Array:
     elif is_torch(x):
         _dense(name, argument, x)
     text = str(x.dtype)
-    if "qint" not in text and ("float" in text or "int" in text or "bool" in text):
+    if "qint" not in text and "quint" not in text and ("float" in text or "int" in text or "bool" in text):
         return x
     cure = "Convert it to a floating, integer or bool dtype."
     if "complex" in text:

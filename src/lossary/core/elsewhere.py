@@ -33,6 +33,19 @@ class Row(NamedTuple):
         return isinstance(node, ast.Call) and not isinstance(node.func, ast.Attribute)
 
     @property
+    def bare(self) -> bool:
+        """Whether their call sets no option, so that the name alone stands for the same loss. (A mean is what ours take
+        anyway.)"""
+        call = ast.parse(self.theirs, mode="eval").body
+        set_to: set[Any] = set()
+        while isinstance(call, ast.Call):  # of a function, or of what a constructor gave
+            words = [(word.arg, word.value) for word in call.keywords] + [(None, value) for value in call.args]
+            set_to |= {(name, value.value) for name, value in words if isinstance(value, ast.Constant)}
+            call = call.func
+        task = {(None, value) for name, value in set_to if name is None and isinstance(value, str)}
+        return set_to - task <= {("reduction", "mean")}
+
+    @property
     def _is_call(self) -> bool:
         return isinstance(ast.parse(self.ours, mode="eval").body, ast.Call)
 
@@ -74,8 +87,8 @@ ROWS = (
     # torch
     Row("torch.nn.L1Loss torch.nn.functional.l1_loss", "numbers", "torch.nn.L1Loss()(x, y)", "L.L1Loss()", "(x, y)"),
     Row("torch.nn.MSELoss torch.nn.functional.mse_loss", "numbers", "torch.nn.MSELoss()(x, y)", "L.MSELoss()", "(x, y)"),
-    Row("torch.nn.SmoothL1Loss torch.nn.functional.smooth_l1_loss", "numbers", "torch.nn.SmoothL1Loss(beta=0.4)(x, y)", "L.SmoothL1Loss(beta=0.4)", "(x, y)"),
-    Row("torch.nn.HuberLoss torch.nn.functional.huber_loss", "numbers", "torch.nn.HuberLoss(delta=0.7)(x, y)", "L.HuberLoss(delta=0.7)", "(x, y)"),
+    Row("torch.nn.SmoothL1Loss torch.nn.functional.smooth_l1_loss", "numbers", "torch.nn.SmoothL1Loss()(x, y)", "L.SmoothL1Loss()", "(x, y)"),
+    Row("torch.nn.HuberLoss torch.nn.functional.huber_loss", "numbers", "torch.nn.HuberLoss()(x, y)", "L.HuberLoss()", "(x, y)"),
     Row("torch.nn.PoissonNLLLoss torch.nn.functional.poisson_nll_loss", "positive", "torch.nn.PoissonNLLLoss()(x, y)", "L.PoissonNLLLoss()", "(x, y)"),
     Row("torch.nn.GaussianNLLLoss torch.nn.functional.gaussian_nll_loss", "numbers", "torch.nn.GaussianNLLLoss()(x, y, v)", "L.GaussianNLLLoss()", "(x, y, variance=v)"),
     Row("torch.nn.BCEWithLogitsLoss torch.nn.functional.binary_cross_entropy_with_logits", "masks", "torch.nn.BCEWithLogitsLoss()(z, t)", "L.BCELoss()", "(z, t)", "Their weight= is sample_weight= of the call."),
@@ -105,7 +118,7 @@ ROWS = (
     Row("keras.losses.MeanSquaredError keras.losses.mean_squared_error tf.keras.losses.mse", "numbers", "keras.losses.MeanSquaredError()(y, x)", "L.MSELoss()", "(x, y)"),
     Row("keras.losses.MeanAbsolutePercentageError keras.losses.mean_absolute_percentage_error tf.keras.losses.mape", "positive", "keras.losses.MeanAbsolutePercentageError()(y, x)", "100 * L.MAPELoss()", "(x, y)"),
     Row("keras.losses.MeanSquaredLogarithmicError keras.losses.mean_squared_logarithmic_error tf.keras.losses.msle", "positive", "keras.losses.MeanSquaredLogarithmicError()(y, x)", "L.MSLELoss()", "(x, y)"),
-    Row("keras.losses.Huber keras.losses.huber", "numbers", "keras.losses.Huber(delta=0.7)(y, x)", "L.HuberLoss(delta=0.7)", "(x, y)"),
+    Row("keras.losses.Huber keras.losses.huber", "numbers", "keras.losses.Huber()(y, x)", "L.HuberLoss()", "(x, y)"),
     Row("keras.losses.LogCosh keras.losses.log_cosh", "numbers", "keras.losses.LogCosh()(y, x)", "L.LogCoshLoss()", "(x, y)"),
     Row("keras.losses.Poisson keras.losses.poisson", "positive", "keras.losses.Poisson()(y, x)", "L.PoissonNLLLoss(log_input=False)", "(x, y)"),
     Row("keras.losses.BinaryCrossentropy keras.losses.binary_crossentropy", "masks", "keras.losses.BinaryCrossentropy(from_logits=True)(t, z)", "L.BCELoss()", "(z, t)", "Theirs reads probabilities by default: from_logits=False here."),
@@ -142,7 +155,7 @@ ROWS = (
     # optax, which is unreduced
     Row("optax.losses.squared_error", "numbers", "optax.losses.squared_error(x, y)", "L.MSELoss(reduction=\"none\")", "(x, y)", _UNREDUCED),
     Row("optax.losses.l2_loss", "numbers", "optax.losses.l2_loss(x, y)", "0.5 * L.MSELoss(reduction=\"none\")", "(x, y)", _UNREDUCED),
-    Row("optax.losses.huber_loss", "numbers", "optax.losses.huber_loss(x, y, delta=0.7)", "L.HuberLoss(delta=0.7, reduction=\"none\")", "(x, y)", _UNREDUCED),
+    Row("optax.losses.huber_loss", "numbers", "optax.losses.huber_loss(x, y)", "L.HuberLoss(reduction=\"none\")", "(x, y)", _UNREDUCED),
     Row("optax.losses.log_cosh", "numbers", "optax.losses.log_cosh(x, y)", "L.LogCoshLoss(reduction=\"none\")", "(x, y)", _UNREDUCED),
     Row("optax.losses.softmax_cross_entropy optax.losses.safe_softmax_cross_entropy", "rows", "optax.losses.softmax_cross_entropy(z, one_hot)", "L.CrossEntropyLoss(reduction=\"none\")", "(z, one_hot)", _UNREDUCED),
     Row("optax.losses.softmax_cross_entropy_with_integer_labels", "rows", "optax.losses.softmax_cross_entropy_with_integer_labels(z, labels)", "L.CrossEntropyLoss(reduction=\"none\")", "(z, labels)", _UNREDUCED),

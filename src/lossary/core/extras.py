@@ -21,5 +21,5 @@ def needed(what: str, extra: str, also: str = "") -> Generator[None]:
         package = (error.name or "lossary").split(".")[0]
         if package == "lossary":
             raise
-        verb = "need" if what.endswith("s") else "needs"
+        verb = "need" if what.endswith("s") and "." not in what else "needs"  # lossary.keras is one thing
         raise ImportError(f'{what} {verb} {package}: pip install "lossary[{extra}]"{also}', name=error.name) from error

@@ -168,7 +168,8 @@ ELSEWHERE = {
 
 
 def check_names(cls: Any, positional: Sequence[Any], settings: Sequence[str]) -> None:
-    """Raises where a loss of the class cannot be made of these arguments, and says what it takes."""
+    """Raises where a loss of the class cannot be made of these arguments, and says what it takes: in place of Python's
+    own error, which would stand above it (`from None`)."""
     name, known = cls.__name__, {option: (field, annotation) for option, field, annotation in cls.options()}
     takes = f"it takes {', '.join(known)}"
     for setting in settings:
@@ -179,21 +180,25 @@ def check_names(cls: Any, positional: Sequence[Any], settings: Sequence[str]) ->
             of_call = (
                 ". Weights of elements are `sample_weight` of the call" if setting in ("weight", "weights") else ""
             )
-            raise OptionsError(f"{name} has no option {setting!r}; {hint}{takes}{of_call}")
+            raise OptionsError(f"{name} has no option {setting!r}; {hint}{takes}{of_call}") from None
     by_position = [option for option, (field, _) in known.items() if not field.kw_only]
     if len(positional) > len(by_position):
         extra = positional[len(by_position)]
-        if extra in cls.tasks():
-            raise OptionsError(f"{name} is always {extra!r} and has no option `task`: leave it out")
-        raise OptionsError(f"{name} takes its options by name, as in {name}({[*known][-1]}=…); got {extra!r}; {takes}")
+        if "task" not in known and isinstance(extra, str) and extra in cls.tasks():  # an array has no truth value
+            raise OptionsError(f"{name} is always {extra!r} and has no option `task`: leave it out") from None
+        raise OptionsError(
+            f"{name} takes its options by name, as in {name}({[*known][-1]}=…); got {extra!r}; {takes}"
+        ) from None
     for option in by_position[: len(positional)]:
         if option in settings:
-            raise OptionsError(f"{name} got `{option}` twice, by position and by name")
+            raise OptionsError(f"{name} got `{option}` twice, by position and by name") from None
     for option in by_position[len(positional) :]:
         field, annotation = known[option]
         if field.default is REQUIRED and option not in settings:
             domain = field.metadata.get("domain")  # losses of losses have none
-            raise OptionsError(f"{name} needs `{option}`" + (f": {describe(annotation, domain)}" if domain else ""))
+            raise OptionsError(
+                f"{name} needs `{option}`" + (f": {describe(annotation, domain)}" if domain else "")
+            ) from None
 
 
 def _expected(kinds: tuple[Any, ...], literals: tuple[Any, ...], domain: Domain, named: bool = False) -> str:

@@ -42,11 +42,16 @@ def _of_machine() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in known else sys.maxsize
 
 
-def _of_group() -> int:
+def _of_group(folder: Path = Path("/sys/fs/cgroup")) -> int:
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        return sys.maxsize if limit == "max" else int(limit) - int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except (OSError, ValueError):
+        limit = (folder / "memory.max").read_text().strip()
+        if limit == "max":
+            return sys.maxsize
+        taken = int((folder / "memory.current").read_text())
+        # what was read of files is kept in memory that nothing else asks for
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return int(limit) - taken + int(stat["inactive_file"]) + int(stat["active_file"])
+    except (OSError, ValueError, KeyError):
         return sys.maxsize
 
 

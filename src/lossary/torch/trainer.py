@@ -24,7 +24,8 @@ class TrainerLoss:
         shift: whether the logits of a place are held against the label of the next, as a causal language model needs.
 
     Raises:
-        ValueError: a loss with another reduction than "mean", whose denominator is not a number of labels.
+        ValueError: a loss whose denominator is no number of labels: one with another reduction than "mean", or whose
+            mean is over something else, such as classes (Dice) or the hardest labels (top-k).
 
     >>> import lossary, torch
     >>> compute_loss = TrainerLoss(lossary.CrossEntropyLoss(ignore_index=-100), shift=True)
@@ -42,6 +43,13 @@ class TrainerLoss:
                 "the Trainer divides by a number of labels, which is the denominator of reduction='mean' alone; got "
                 f"{loss!r}"
             )
+        for _, part in terms:
+            over = part.mean_over()
+            if not isinstance(over, tuple) or over[0] not in ("labels", "elements"):
+                raise ValueError(
+                    f"the Trainer divides by a number of labels, and the mean of {part!r} is not over labels: write a "
+                    "`compute_loss_func` that calls it without `num_items_in_batch`"
+                )
         last = [(w, part.replace(class_axis=-1) if hasattr(part, "class_axis") else part) for w, part in terms]
         self.loss = SumLoss(tuple(last)) if isinstance(loss, SumLoss) else last[0][1]
         self.shift = shift

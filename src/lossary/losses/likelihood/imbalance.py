@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from lossary.array.namespace import Array, Namespace
 from lossary.array.primitives import (
@@ -261,7 +261,7 @@ class TopKLoss(LikelihoodLoss):
     0.6931
     """
 
-    weighs_linearly: ClassVar[bool] = False  # weights decide which places are the hardest
+    weighs_linearly = False  # weights decide which places are the hardest
     takes_sharded = False  # the hardest places are those of all processes
 
     fraction: float = option(default=0.1, above=0, high=1)
