@@ -53,7 +53,7 @@ def test_mask_weight_and_normalizer(loss: Loss) -> None:
     leading = {"mask": mask, "sample_weight": weight.reshape(shape[0], -1)[:, 0]}
     close(loss(batch.prediction, batch.target, **batch.keywords, **leading), evaluate(loss, batch, **leading))
     if isinstance(loss, NamedSumLoss):
-        with pytest.raises(ValueError, match="no one denominator"):
+        with pytest.raises(ValueError, match="cannot be the denominator of all"):
             loss(batch.prediction, batch.target, normalizer=7.5)
     elif loss.reduction != "none":
         close(

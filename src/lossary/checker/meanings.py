@@ -174,6 +174,8 @@ def influence(trial: Trial) -> str | Violation | None:
     """A right answer and a wrong one, there and nowhere else: in an ordinary guess, in one that is right elsewhere and
     in one that is wrong elsewhere, because the best or the worst places alone may count. Numbers of vectors and boxes
     count as rows. Where there is no scene, another prediction of a whole sample must change the value."""
+    if trial.subject.forgives:  # a wrong answer may cost what the right one does
+        raise NotAskedError
     if trial.scene is None:
         return _silent_sample(trial)
     scene, digits = trial.scene, 1e-9 if precision(trial) == "float64" else 1e-6

@@ -37,7 +37,7 @@ from lossary.losses.region.overlap import DiceLoss, TverskyLoss
     "Taghanaki et al. 2019, Combo Loss: Handling Input and Output Imbalance in Multi-Organ Segmentation",
     arxiv="1805.02798",
     surveys=("S3",),
-    keeps=11.0,
+    keeps=11.1,
 )
 class ComboLoss(NamedSumLoss):
     r"""Dice loss and a cross entropy in which misses and false alarms have their own weights.
@@ -79,7 +79,7 @@ class ComboLoss(NamedSumLoss):
     arxiv="1809.00076",
     aliases=("exponential_logarithmic", "elloss"),
     surveys=("S3",),
-    keeps=12.0,
+    keeps=12.2,
 )
 class ExpLogLoss(NamedSumLoss):
     r"""Powers of the logarithms of Dice and of the likelihood: steep where an object is nearly lost.
@@ -141,7 +141,7 @@ class ExpLogLoss(NamedSumLoss):
     "Yeung et al. 2022, Unified Focal loss: Generalising Dice and cross entropy-based losses",
     arxiv="2102.04525",
     surveys=("S3",),
-    keeps=17.0,
+    keeps=18.0,
 )
 class UnifiedFocalLoss(NamedSumLoss):
     r"""Focal loss and focal Tversky loss with shared options.
