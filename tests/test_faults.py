@@ -322,10 +322,18 @@ def test_labels_one_hot_targets_and_float_masks_are_one(loss: ClassificationLoss
     np.testing.assert_allclose(gradient, slope, rtol=1e-5, atol=1e-6)
 
 
-def test_a_compiled_place_without_one_true_answer_is_left_out() -> None:
+def test_a_compiled_place_without_one_true_answer_is_nan() -> None:
+    """A blurred mask must not train on what is left of it. Masked, the place does not matter."""
     logits, target = torch.tensor([[[0.5, -2.0, 1.0]]]), torch.tensor([[[1.0, 0.3, 0.0]]])
-    for loss in (L.LovaszHingeLoss("binary"), L.LovaszHingeLoss("binary", per="batch")):
+    scores, shares = torch.zeros(1, 2, 3), torch.tensor([[[1.0, 0.3, 0.0], [0.0, 0.7, 1.0]]])
+    mask = torch.tensor([[True, False, True]])
+    for loss, x, t, m in (
+        (L.LovaszHingeLoss("binary"), logits, target, mask[:, None]),
+        (L.LovaszHingeLoss("binary", per="batch"), logits, target, mask[:, None]),
+        (L.LovaszSoftmaxLoss(), scores, shares, mask),
+    ):
         torch._dynamo.reset()
         traced = torch.compile(loss, backend="aot_eager", fullgraph=True)
-        expected = loss(logits, torch.tensor([[[1, 0, 0]]]), mask=torch.tensor([[[True, False, True]]]))
-        assert traced(logits, target).item() == pytest.approx(expected.item(), rel=1e-6)
+        assert traced(x, t).isnan()
+        hard = t.round() if isinstance(loss, L.LovaszHingeLoss) else t.argmax(1)
+        assert traced(x, t, mask=m).item() == pytest.approx(loss(x, hard, mask=m).item(), rel=1e-6)

@@ -228,3 +228,16 @@ def test_images_neither_order_nor_company_matters(loss: OverlapLoss) -> None:
     np.testing.assert_allclose(loss(batch.prediction, batch.target, **batch.keywords), alone, rtol=1e-12)
     backwards = loss(batch.prediction[::-1], batch.target[::-1])
     np.testing.assert_allclose(backwards[::-1], alone, rtol=1e-12)
+
+
+def test_equal_losses_have_statistics_of_one_type() -> None:
+    """However many were made between them: JAX maps over two trees of one type only."""
+    import jax
+
+    x, y = np.ones(2), np.zeros(2)
+    first = lossary.HuberLoss(delta=1.5).statistics(x, y)
+    for step in range(1500):
+        lossary.HuberLoss(delta=2.0 + step).statistics(x, y)
+    second = lossary.HuberLoss(delta=1.5).statistics(x, y)
+    assert type(first) is type(second)
+    jax.tree.map(lambda a, b: a + b, first, second)

@@ -162,7 +162,7 @@ def made_by(loss: Any, name: str) -> str:
     module = getattr(loss, "__module__", None)
     if inspect.isfunction(loss) and module != "__main__" and "<" not in loss.__qualname__:
         return f"from {module} import {loss.__name__}\nloss = {loss.__name__}"
-    return f"loss = {name}  # as it was given to the checker"
+    return f"loss = ...  # the {name} that was given to the checker"
 
 
 def _parse(expression: str) -> tuple[str, dict[str, Any]]:

@@ -83,8 +83,8 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether every claim that was tried holds."""
-        return not self.findings
+        """Whether every claim that was tried holds, and any was."""
+        return not self.findings and bool(self.passed)
 
     def failing(self, on: str = "any") -> tuple[Finding, ...]:
         """The findings that matter to a caller.

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 WIDE = 160
 """Columns that the table of the catalogue needs."""
 
+NARROW = 80
+"""Columns below which a summary has one line."""
+
 ROOMY = 100
 """Columns that the table of a loss's options needs."""
 
@@ -138,7 +141,9 @@ def _lines(console: Console, found: Sequence[Description]) -> None:
                     console.print(names + Text(f"  {d.summary}"))
                 else:
                     console.print(names)
-                    console.print(Padding(Text(d.summary), (0, 0, 0, 4)))
+                    # on a narrow terminal the catalogue would be longer than anyone reads: `show` has the whole
+                    cut = console.width < NARROW
+                    console.print(Padding(Text(d.summary, no_wrap=cut, overflow="ellipsis"), (0, 0, 0, 4)))
 
 
 # --- show -------------------------------------------------------------------------------------------------------------

@@ -87,6 +87,8 @@ def check(
         report.show()
     if report.failing(fail_on):
         raise typer.Exit(1)
+    if not report.findings and not report.passed:
+        raise ValueError(f"no claim could be tried in {seconds:g} s; pass --seconds with more")
 
 
 def _check_choice(name: str, value: str | None, known: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ two counts differ. So a loss keeps numerator and denominator apart until `finali
 
 from __future__ import annotations
 
-import functools
+import weakref
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from lossary.array.namespace import Array, Namespace, eager, is_array, is_numpy, kind, namespace
@@ -70,17 +70,20 @@ def are_of(statistics: type, loss: Any) -> bool:
     return statistics.of is loss or statistics.of == loss  # pyright: ignore
 
 
+_types: weakref.WeakValueDictionary[tuple[Any, type], type] = weakref.WeakValueDictionary()
+"""One type for equal losses, as long as anything is of it: trees of two types do not add up in JAX."""
+
+
 def _type_of(loss: Any, base: type) -> Any:
-    return _types(loss, base)
+    found = _types.get((loss, base))
+    if found is None:
+        own = {"__slots__": (), "__module__": base.__module__, "of": loss}
+        found = _types[loss, base] = type(base.__name__, (Statistics, base), own)
+    return found
 
 
 # torch.compiler.assume_constant_result, without torch: Dynamo can neither make a type nor compare all losses
 _type_of._dynamo_marked_constant = are_of._dynamo_marked_constant = True  # pyright: ignore
-
-
-@functools.lru_cache(maxsize=1024)  # bounded, since a program may make a loss for every step
-def _types(loss: Any, base: type) -> type:
-    return type(base.__name__, (Statistics, base), {"__slots__": (), "__module__": base.__module__, "of": loss})
 
 
 def _check_alike(one: Any, other: Any) -> None:

@@ -200,14 +200,18 @@ class ClassificationLoss(Loss):
         counted, weight = given.places(shape)
         if not (dense and self.task == "multiclass"):
             counted = both(xp, counted, not_ignored(xp, target, self.ignore_index))
+        certain = None
         if dense and self.hard_targets:
-            target, counted = self._hard_labels(xp, target, counted, axis)
+            target, certain = self._hard_labels(xp, target, counted, axis)
             dense = False
         scores = contract.cast(xp, prediction, dtype)
         if contract.checking(prediction):
             self._check_scores(scores, axis, counted, contract.rounding(prediction))
         place_axis = axis if self.task == "multiclass" else None
         scores = keep(xp, counted, scores, place_axis)
+        if certain is not None:
+            wrong = both(xp, counted, xp.logical_not(certain))
+            scores = keep(xp, xp.logical_not(wrong), scores, place_axis, fill=float("nan"))
         if not self.takes_logits:
             scores = self._logits(xp, scores)
         batch = ClassBatch(xp, self.task, axis, scores, None, None, counted, weight, wanted=frozenset({self.reads}))
@@ -297,7 +301,7 @@ class ClassificationLoss(Loss):
         self, xp: Namespace, target: Array, counted: Array | None, axis: int | None
     ) -> tuple[Array, Array | None]:
         """One-hot targets and floating masks as labels. A place without one true answer raises where looking costs no
-        wait; elsewhere it does not count."""
+        wait; elsewhere the second array says where there is one, and the loss of the others is NaN."""
         if self.task == "multiclass":
             target = xp.astype(target, xp.float32)
             labels = xp.argmax(target, axis=axis)
@@ -309,9 +313,9 @@ class ClassificationLoss(Loss):
             if not self.reads_probabilities:
                 certain = xp.logical_or(certain, target == -1)
         if not readable(target):
-            return labels, both(xp, counted, certain)
+            return labels, certain
         contract.certain(type(self).__name__, target, certain, counted, axis if self.task == "multiclass" else None)
-        return labels, counted
+        return labels, None
 
     def _valid_labels(
         self, xp: Namespace, target: Array, counted: Array | None, classes: int
