@@ -241,3 +241,23 @@ def test_equal_losses_have_statistics_of_one_type() -> None:
     second = lossary.HuberLoss(delta=1.5).statistics(x, y)
     assert type(first) is type(second)
     jax.tree.map(lambda a, b: a + b, first, second)
+
+
+class Module(torch.nn.Module):
+    """A model that holds a loss, whose statistics it joins and finalizes."""
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return self.loss.finalize(self.loss.statistics(prediction, target))
+
+
+def test_a_compiled_module_knows_statistics_of_an_equal_loss() -> None:
+    """The type of the statistics was made for the other one, and Dynamo cannot compare two losses."""
+    x, y = torch.tensor([1.0, 3.0]), torch.zeros(2)
+    kept = lossary.MSELoss().statistics(x, y)
+    torch._dynamo.reset()
+    assert torch.compile(Module(lossary.MSELoss()), backend="eager", fullgraph=True)(x, y) == 5
+    assert kept.total == 10
